@@ -1,0 +1,103 @@
+"""One entry of the trail: a closed set of fields, no free text, one canonical form.
+
+The canonical form is JSON with sorted keys, no spaces, no absent members, UTF-8: what is hashed, stored and
+exported are the same bytes. Sequence and store time are the store's to give and stand beside the entry.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, fields
+
+import orjson
+
+from gateway.model import Action, Evidence, Fault, OrderKind, RecorderState  # noqa: TC001 -- the schema is read from the annotations at run time
+
+SCHEMA = 1
+
+
+class EntryType(enum.StrEnum):
+    """What happened. ``*.intended`` is written before anything is sent, the rest after."""
+
+    MUTE_INTENDED = "mute.intended"
+    MUTE_CONFIRMED = "mute.confirmed"
+    MUTE_FAILED = "mute.failed"
+    UNMUTE_INTENDED = "unmute.intended"
+    UNMUTE_CONFIRMED = "unmute.confirmed"
+    UNMUTE_FAILED = "unmute.failed"
+    UNMUTE_OVERTAKEN = "unmute.overtaken"
+    UNMUTE_UNCHANGED = "unmute.unchanged"
+    UNMUTE_REVERTED = "unmute.reverted"
+    UNMUTE_ABANDONED = "unmute.abandoned"
+    RESUME_MISSED = "resume.missed"
+    DRIFT_FOUND = "drift.found"
+    CALL_ENDED = "call.ended"
+    HOLD_DROPPED = "hold.dropped"
+    STATE_REFRESHED = "state.refreshed"
+    CONTROL_INTENDED = "control.intended"
+    CONTROL_CONFIRMED = "control.confirmed"
+    CONTROL_FAILED = "control.failed"
+    TRAIL_READ = "trail.read"
+    STATE_RESTORED = "state.restored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderEntry:
+    """One recorder's part: `parties` is who was seen silent (``none``, ``caller``, ``called``, ``both``)."""
+
+    backend: str
+    state: RecorderState
+    parties: str | None = None
+    evidence: Evidence | None = None
+    error: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Who did what to which call, when, from where, and what came of it.
+
+    `node_ms` is the node's clock. `revision` and `version` are the redaction's after this step; `protected` and
+    `exposure_ms` what was then true. `parties` is who is wanted silent. `healed`: the store got the entry only
+    after an outage, from the journal; absent otherwise.
+    """
+
+    type: EntryType
+    tenant: str
+    call_id: str | None
+    op: str
+    node: str
+    node_ms: int
+    schema: int = SCHEMA
+    client: str | None = None
+    kid: str | None = None
+    actor: str | None = None
+    address: str | None = None
+    request_id: str | None = None
+    trigger: str | None = None
+    reason: str | None = None
+    action: Action | None = None
+    order: OrderKind | None = None
+    hold: str | None = None
+    parties: str | None = None
+    recorders: tuple[RecorderEntry, ...] = ()
+    protected: bool | None = None
+    exposure_ms: int | None = None
+    revision: int | None = None
+    version: int | None = None
+    healed: bool | None = None
+
+    def canonical(self) -> bytes:
+        """The bytes that are hashed, stored and exported."""
+        members = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) not in (None, ())}
+        if self.recorders:
+            members["recorders"] = [_present(recorder) for recorder in self.recorders]
+        return orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+
+
+def healed(entry: bytes) -> bytes:
+    """The same entry, as one that comes late."""
+    return orjson.dumps({**orjson.loads(entry), "healed": True}, option=orjson.OPT_SORT_KEYS)
+
+
+def _present(recorder: RecorderEntry) -> dict[str, object]:
+    return {f.name: value for f in fields(recorder) if (value := getattr(recorder, f.name)) is not None}

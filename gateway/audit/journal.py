@@ -1,0 +1,339 @@
+"""The second audit device: a local file, fsynced by group commit, that heals the store after an outage.
+
+What waits is written together and synced once, by one thread. A journal that cannot be written is a device that
+is down: whoever asks is told at once, it is tried again every half second, and no request fails by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import math
+from collections import OrderedDict, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import structlog
+
+from gateway.audit.note import Ack, Kept, Note, Probe, Void
+from gateway.audit.segments import SEGMENT_BYTES, Segments
+from gateway.metrics import Device, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gateway.audit.note import Line
+    from gateway.metrics import Metrics
+
+_T = TypeVar("_T")
+_log = structlog.stdlib.get_logger("journal")
+
+JOURNAL_SECONDS = 0.15  # nobody waits longer for the disk
+RETRY_SECONDS = 0.5
+PROBE_SECONDS = 2.0
+ACK_SECONDS = 1.0  # how long what became of a step may stay unwritten
+CLOSE_SECONDS = 2.0
+ACKS = 64  # of a bucket: some seconds' worth on a busy day
+KEPT_BYTES = 64 * 2**20  # files beyond this go, once the store has all of theirs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What a journal tells a process that starts: steps that the store may lack, oldest first, and the newest
+    state of every open redaction."""
+
+    notes: tuple[Note, ...] = ()
+    states: tuple[Kept, ...] = ()
+
+
+class Trail(Protocol):
+    """The journal, or none."""
+
+    async def write(self, note: Note) -> bool:
+        """Whether the note is on disk. Never raises, never takes longer than `JOURNAL_SECONDS`."""
+        ...
+
+    def tell(self, line: Ack | Void) -> None:
+        """What became of a step; written with whatever comes next."""
+        ...
+
+    def forget(self, tenant: str, call_id: str) -> None:
+        """The call's redaction is known to be over."""
+        ...
+
+
+class NoJournal:
+    """The device that is not there."""
+
+    async def write(self, note: Note) -> bool:  # noqa: ARG002 -- as the journal has it
+        return False
+
+    def tell(self, line: Ack | Void) -> None: ...
+
+    def forget(self, tenant: str, call_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    note: Note
+    written: asyncio.Future[bool]
+
+
+class Journal:
+    """`key` is the trail's; the journal's own chain uses one derived from it. `ms` is the node's clock."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        key: bytes,
+        ms: Callable[[], int],
+        metrics: Metrics,
+        segment_bytes: int = SEGMENT_BYTES,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        derived = hmac.digest(key, b"journal", "sha256")
+        self._segments = Segments(directory, key=derived, segment_bytes=segment_bytes)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._kept_bytes = kept_bytes
+        self._ms = ms
+        self._metrics = metrics
+        self._wake = asyncio.Event()
+        self._waiting: list[_Waiting] = []
+        self._lazy: list[Ack | Void] = []
+        self._unstored: dict[str, str] = {}  # operation id → file, once it is in one
+        self._undecided: dict[str, tuple[str, Note]] = {}
+        self._open: dict[tuple[str, str], tuple[str, Kept]] = {}
+        self._acked: defaultdict[int, OrderedDict[str, Ack]] = defaultdict(OrderedDict)
+        self._work: asyncio.Task[None] | None = None
+        self.up = False
+
+    # ── for whoever owns it ──
+
+    async def open(self) -> Recalled:
+        """Read what is there and begin to write. A directory that cannot be used is a device that is down."""
+        recalled = Recalled()
+        try:
+            recalled = await self._in_thread(self._recall)
+            self._turned(up=True)
+        except OSError as error:
+            self._turned(up=False, reason=error)
+        self._work = asyncio.create_task(self._keep_writing())
+        return recalled
+
+    async def close(self) -> None:
+        """Write what waits, as far as that takes no longer than two seconds."""
+        if self._work is not None:
+            self._work.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._work
+        last = asyncio.ensure_future(self._close())
+        done, _ = await asyncio.wait({last}, timeout=CLOSE_SECONDS)
+        self._thread.shutdown(wait=bool(done))
+
+    async def _close(self) -> None:
+        await self._write_batch()
+        await self._in_thread(self._segments.close)
+
+    # ── for whoever writes ──
+
+    async def write(self, note: Note) -> bool:
+        written = self.up and await self._write(note)
+        self._metrics.entries(Device.JOURNAL, Written.WRITTEN if written else Written.FAILED)
+        return written
+
+    async def _write(self, note: Note) -> bool:
+        self._unstored[note.op] = ""
+        waiting = _Waiting(note=note, written=asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        done, _ = await asyncio.wait({waiting.written}, timeout=JOURNAL_SECONDS)
+        if not done:
+            self._turned(up=False, reason=TimeoutError())
+        return bool(done) and waiting.written.result()
+
+    def tell(self, line: Ack | Void) -> None:
+        self._decided(line)
+        self._lazy.append(line)
+
+    def forget(self, tenant: str, call_id: str) -> None:
+        self._open.pop((tenant, call_id), None)
+
+    # ── for whoever heals ──
+
+    def acked(self) -> dict[int, tuple[Ack, ...]]:
+        """By bucket, the newest entries that the store has confirmed: more than it can confirm between losing
+        some of them and that being noticed."""
+        return {bucket: tuple(acks.values()) for bucket, acks in self._acked.items() if acks}
+
+    def disown(self, bucket: int) -> None:
+        """What the store confirmed of the bucket is worth nothing any more."""
+        self._acked.pop(bucket, None)
+
+    def states(self, bucket: int) -> tuple[Kept, ...]:
+        """The open redactions of a bucket, as this journal knows them."""
+        return tuple(kept for _, kept in self._open.values() if kept.bucket == bucket)
+
+    async def confirmed(self, bucket: int) -> tuple[tuple[Note, Ack], ...]:
+        """Every step of a bucket that the store has confirmed and whose note is still here, oldest first.
+
+        Raises `OSError` when the files cannot be read.
+        """
+        await self._write_batch()
+        return await self._in_thread(partial(self._confirmed, bucket))
+
+    # ── the loop ──
+
+    async def _keep_writing(self) -> None:
+        probed = -math.inf
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS if not self.up else ACK_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
+            await self._write_batch()
+            now = asyncio.get_running_loop().time()
+            if not self.up or now - probed > PROBE_SECONDS:
+                probed = now
+                await self._probe()
+
+    async def _write_batch(self) -> None:
+        """Everything that waits, one write, one sync."""
+        batch, self._waiting = self._waiting, []
+        lazy, self._lazy = self._lazy, []
+        lines: list[Line] = [*lazy, *(waiting.note for waiting in batch)]
+        if not lines:
+            return
+        try:
+            file = await self._in_thread(partial(self._append, lines, durable=bool(batch)))
+        except Exception as error:  # noqa: BLE001 -- whatever it trips over: the device is down, no request fails
+            self._lazy = lazy + self._lazy
+            self._turned(up=False, reason=error)
+            self._tell_waiting(batch, written=False)
+            return
+        for waiting in batch:
+            self._index(waiting.note, file)
+        self._turned(up=True)
+        self._tell_waiting(batch, written=True)
+
+    def _tell_waiting(self, batch: list[_Waiting], *, written: bool) -> None:
+        for waiting in batch:
+            waiting.written.set_result(written)
+
+    async def _probe(self) -> None:
+        """Healthy is what was written and can be read again under its name."""
+        try:
+            self._turned(up=await self._in_thread(self._written_and_read))
+        except OSError as error:
+            self._turned(up=False, reason=error)
+
+    def _turned(self, *, up: bool, reason: Exception | None = None) -> None:
+        if up and not self.up:
+            _log.info("journal.reached")
+        if not up and (self.up or reason is not None):
+            _log.error("journal.lost", reason=type(reason).__name__ if reason else "not read back")
+        self.up = up
+        self._metrics.device(Device.JOURNAL, is_up=up)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # ── in the thread ──
+
+    def _append(self, lines: list[Line], *, durable: bool) -> str:
+        before = self._segments.current
+        file = self._segments.append(lines, durable=durable)
+        if file != before:
+            self._clear_out()
+        return file
+
+    def _written_and_read(self) -> bool:
+        self._append([Probe(at=self._ms())], durable=True)
+        return self._segments.read_back()
+
+    def _clear_out(self) -> None:
+        """Drop the oldest files beyond the limit, none that the store lacks something of; open redactions whose
+        newest state stands in one of them are written again first."""
+        total, unstored = self._segments.total_bytes(), set(self._unstored.values())
+        for path in self._segments.files()[:-1]:
+            if total <= self._kept_bytes or path.name in unstored:
+                return
+            self._carry_over(path.name)
+            total -= path.stat().st_size
+            self._segments.drop(path)
+
+    def _carry_over(self, file: str) -> None:
+        kept = {key: kept for key, (where, kept) in list(self._open.items()) if where == file}
+        if kept:
+            into = self._segments.append(list(kept.values()), durable=True)
+            still = {key for key, state in kept.items() if self._open.get(key) == (file, state)}
+            self._open |= {key: (into, kept[key]) for key in still}
+
+    def _index(self, note: Note, file: str) -> None:
+        """A needed step counts when the store has it; the others at once."""
+        decided = note.op not in self._unstored
+        if not decided:
+            self._unstored[note.op] = file
+        if note.needed and not decided:
+            self._undecided[note.op] = (file, note)
+        else:
+            self._count(note, file)
+
+    def _decided(self, line: Ack | Void) -> None:
+        self._unstored.pop(line.op, None)
+        file, note = self._undecided.pop(line.op, ("", None))
+        if isinstance(line, Ack):
+            self._remember(line)
+            if note is not None:
+                self._count(note, file)
+
+    def _remember(self, ack: Ack) -> None:
+        acks = self._acked[ack.bucket]
+        acks.pop(ack.op, None)
+        acks[ack.op] = ack
+        if len(acks) > ACKS:
+            acks.popitem(last=False)
+
+    def _count(self, note: Note, file: str) -> None:
+        key = (note.tenant, note.call_id)
+        if note.open:
+            kept = Kept(tenant=note.tenant, call_id=note.call_id, bucket=note.bucket, state=note.state)
+            self._open[key] = (file, kept)
+        else:
+            self._open.pop(key, None)
+
+    def _recall(self) -> Recalled:
+        self._segments.open()
+        notes: dict[str, Note] = {}
+        for file, line in self._segments.read():
+            match line:
+                case Note():
+                    notes.pop(line.op, None)
+                    notes[line.op] = line
+                    self._unstored[line.op] = file
+                    self._index(line, file)
+                case Ack() | Void():
+                    notes.pop(line.op, None)
+                    self._decided(line)
+                case Kept():
+                    self._open[line.tenant, line.call_id] = (file, line)
+                case _:
+                    pass
+        return Recalled(notes=tuple(notes.values()), states=tuple(kept for _, kept in self._open.values()))
+
+    def _confirmed(self, bucket: int) -> tuple[tuple[Note, Ack], ...]:
+        notes: dict[str, Note] = {}
+        found: dict[str, tuple[Note, Ack]] = {}
+        for _, line in self._segments.read():
+            match line:
+                case Note(bucket=where) if where == bucket:
+                    notes[line.op] = line
+                case Ack(bucket=where) if where == bucket and line.op in notes:
+                    found[line.op] = (notes[line.op], line)
+                case _:
+                    pass
+        return tuple(found.values())

@@ -1,0 +1,320 @@
+"""What happens next: plain functions from a redaction and an event to the next redaction.
+
+No I/O, no clock, no randomness: every time and id comes in with the event. The rules they keep:
+
+- Muted is the safe side: `mute` always wins over an order under way, and only a settled order drops a hold.
+- What was asked for before the last loosening order was known (`loose_revision`) is old news and dropped.
+- Every change is a revision, every change that a reader can see is a version.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gateway.evidence import NEXT_CALL_MS, protected, recorder_state
+from gateway.model import BLAME, Blame, CallStatus, Fault, Order, OrderKind, Parties, union
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.evidence import Policy
+    from gateway.model import Hold, HoldKey, Observation, Recorder, Redaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteAsked:
+    """A holder wants silence. `recorders` are the routed ones with their targets, without knowledge."""
+
+    at: int
+    received_at: int
+    hold: Hold
+    recorders: tuple[Recorder, ...]
+    retarget: bool = False
+
+
+def mute(redaction: Redaction, event: MuteAsked) -> Redaction:
+    """The hold is there (again), its recorders are part of the call, and an unmute under way has lost."""
+    if not redaction.open:
+        redaction = _reopened(redaction, event)
+    return _next(
+        redaction,
+        replace(
+            redaction,
+            holds=_held(redaction.holds, event.hold),
+            recorders=_merged(redaction.recorders, event),
+            order=None,
+        ),
+        event.at,
+    )
+
+
+def _reopened(redaction: Redaction, event: MuteAsked) -> Redaction:
+    return replace(redaction, recorders=(), requested_at=event.received_at, exposure_ms=None, closed_at=None, void=True)
+
+
+def _held(holds: tuple[Hold, ...], hold: Hold) -> tuple[Hold, ...]:
+    """A renewed hold takes the new order's word for everything but parties: a mute never lets go of anybody."""
+    if not any(old.key == hold.key for old in holds):
+        return (*holds, hold)
+    return tuple(replace(hold, parties=old.parties | hold.parties) if old.key == hold.key else old for old in holds)
+
+
+def _merged(known: tuple[Recorder, ...], event: MuteAsked) -> tuple[Recorder, ...]:
+    """Recorders already known keep what was seen of them unless the request points them elsewhere."""
+    asked = {recorder.backend: recorder for recorder in event.recorders}
+    kept = tuple(
+        asked[old.backend]
+        if event.retarget and old.backend in asked and asked[old.backend].target != old.target
+        else old
+        for old in known
+    )
+    names = {old.backend for old in known}
+    return (*kept, *(new for new in event.recorders if new.backend not in names))
+
+
+class Step(enum.StrEnum):
+    """What dropping a hold needs."""
+
+    UNCHANGED = "unchanged"  # there is no such hold
+    DROPPED = "dropped"  # others hold the same parties: nothing to send
+    ORDERED = "ordered"  # somebody may be recorded again: send, then settle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmuteAsked:
+    """A client's own fresh order. What is sent for it has landed or died by `lands_before`."""
+
+    at: int
+    op: str
+    hold: HoldKey
+    lands_before: int
+    force: bool = False
+
+
+def unmute(redaction: Redaction, event: UnmuteAsked) -> tuple[Redaction, Step]:
+    """The order is on record, the hold still stands: only `settle` of this very order drops it."""
+    drops = tuple(h.key for h in redaction.holds if event.force or h.key == event.hold)
+    if not drops:
+        return redaction, Step.UNCHANGED
+    left = tuple(hold for hold in redaction.holds if hold.key not in drops)
+    if left and union(left) == redaction.wanted:
+        return _next(redaction, replace(redaction, holds=left), event.at), Step.DROPPED
+    order = Order(op=event.op, kind=_kind(event, left), drops=drops, lands_before=event.lands_before)
+    return _ordered(redaction, order, event.at), Step.ORDERED
+
+
+def _kind(event: UnmuteAsked, left: tuple[Hold, ...]) -> OrderKind:
+    if event.force:
+        return OrderKind.FORCE
+    return OrderKind.NARROW if left else OrderKind.RESUME
+
+
+def _ordered(redaction: Redaction, order: Order, at: int) -> Redaction:
+    after = replace(
+        redaction,
+        order=replace(order, earlier_before=redaction.loose_before),
+        loose_before=max(redaction.loose_before, order.lands_before),
+        loose_revision=redaction.revision + 1,
+    )
+    return _next(redaction, after, at)
+
+
+def start(redaction: Redaction, *, op: str, at: int, lands_before: int) -> Redaction:
+    """A one-shot start is on record: what a mute after it sees before `lands_before` proves nothing."""
+    order = Order(op=op, kind=OrderKind.START, drops=(), lands_before=lands_before)
+    return _ordered(redaction, order, at)
+
+
+def left_after(redaction: Redaction, order: Order) -> Parties:
+    """Who stays silent once `order` is carried out."""
+    return union(tuple(hold for hold in redaction.holds if hold.key not in order.drops))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one recorder's share of an operation came to: the state that was seen last, and what went wrong.
+
+    `lost`: the answer to the command was lost, so that it may still land, whatever was seen since.
+    """
+
+    seen: Observation | None = None
+    fault: Fault | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What recorders said. `asked_at_revision` is the newest revision known when they were asked."""
+
+    at: int
+    asked_at_revision: int
+    results: Mapping[str, Result]
+
+
+def learn(redaction: Redaction, event: Reported, *, policy: Policy) -> Redaction:
+    """What was seen is written down; the first time all is proven ends the exposure; a call that no recorder
+    has (any more) ends the redaction."""
+    if not redaction.open:
+        return redaction
+    after = _learned(redaction, event)
+    if after.exposure_ms is None and protected(after, now=event.at, policy=policy):
+        after = replace(after, exposure_ms=max(0, event.at - after.requested_at))
+    if _over(after, event.at):
+        after = replace(after, holds=(), order=None, closed_at=event.at)
+    return _next(redaction, after, event.at)
+
+
+def _learned(redaction: Redaction, event: Reported) -> Redaction:
+    recorders = tuple(
+        _told(redaction, recorder, event) if recorder.backend in event.results else recorder
+        for recorder in redaction.recorders
+    )
+    known = any(result.seen is not None for result in event.results.values())
+    return replace(redaction, recorders=recorders, void=redaction.void and not known)
+
+
+def _told(redaction: Redaction, recorder: Recorder, event: Reported) -> Recorder:
+    """Old news is dropped: asked before the last loosening order was known, or older than what is known."""
+    result = event.results[recorder.backend]
+    if event.asked_at_revision < redaction.loose_revision:
+        return recorder
+    if result.seen is not None and recorder.seen is not None and result.seen.at < recorder.seen.at:
+        return recorder
+    return replace(recorder, seen=result.seen if result.fault is None else _still(recorder, result), fault=result.fault)
+
+
+def _still(recorder: Recorder, result: Result) -> Observation | None:
+    """After a fault what was seen before is kept to be shown; `fault` already says that it proves nothing."""
+    return result.seen or recorder.seen
+
+
+def _over(redaction: Redaction, at: int) -> bool:
+    return (
+        bool(redaction.recorders)
+        and all(recorder.fault is Fault.NO_SUCH_CALL for recorder in redaction.recorders)
+        and not (
+            at < redaction.requested_at + NEXT_CALL_MS
+            and any(CallStatus.NEXT in recorder.target.call_status for recorder in redaction.recorders)
+        )
+    )
+
+
+class Settled(enum.StrEnum):
+    DONE = "done"  # the holds are dropped
+    FAILED = "failed"  # the holds stand: mute again whatever has resumed
+    OVERTAKEN = "overtaken"  # a newer order or mute came in between; ours counts for nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReported:
+    """How the sending of one order went. `held` are backends left silent on purpose (another redaction's)."""
+
+    at: int
+    op: str
+    results: Mapping[str, Result]
+    held: frozenset[str] = frozenset()
+
+
+def settle(redaction: Redaction, event: OrderReported) -> tuple[Redaction, Settled]:
+    """An order that is still the newest drops its holds when every recorder did it, or by force."""
+    order = redaction.order
+    if order is None or order.op != event.op:
+        return redaction, Settled.OVERTAKEN
+    done = order.kind is OrderKind.FORCE or _all_let_go(redaction, order, event)
+    after = _reported(redaction, order, event)
+    if done:
+        left = tuple(hold for hold in after.holds if hold.key not in order.drops)
+        after = replace(after, holds=left, closed_at=after.closed_at if left else event.at)
+    return _next(redaction, after, event.at), Settled.DONE if done else Settled.FAILED
+
+
+def _all_let_go(redaction: Redaction, order: Order, event: OrderReported) -> bool:
+    left = left_after(redaction, order)
+    return all(
+        recorder.backend in event.held or let_go(event.results.get(recorder.backend, Result()), left)
+        for recorder in redaction.recorders
+    )
+
+
+def let_go(result: Result, left: Parties) -> bool:
+    """The recorder now silences `left` (nobody: records everybody), or has no such call any more."""
+    if result.fault is Fault.NO_SUCH_CALL:
+        return True
+    seen = result.seen
+    if result.fault is not None or seen is None or seen.mixed:
+        return False
+    return seen.muted == left
+
+
+def _reported(redaction: Redaction, order: Order, event: OrderReported) -> Redaction:
+    """Facts of the order. When every command was answered for good nothing of it can land later: whoever asks from
+    now on knows this revision, so that no clock is needed to tell before from after."""
+    definite = answered(event.results)
+    recorders = tuple(
+        replace(recorder, seen=result.seen or _doubtful(recorder, result), fault=result.fault)
+        if (result := event.results.get(recorder.backend)) is not None
+        else recorder
+        for recorder in redaction.recorders
+    )
+    return replace(
+        redaction,
+        recorders=recorders,
+        order=None,
+        loose_before=order.earlier_before if definite else redaction.loose_before,
+        loose_revision=redaction.revision + 1,
+    )
+
+
+def answered(results: Mapping[str, Result]) -> bool:
+    """Every command was answered for good: nothing of it can land any more. What is seen after a lost answer does
+    not tell: somebody else may have done it, with the command still on its way."""
+    return all(
+        not result.lost and (result.fault is None or BLAME[result.fault] is not Blame.UNCONFIRMED)
+        for result in results.values()
+    )
+
+
+def _doubtful(recorder: Recorder, result: Result) -> Observation | None:
+    """After an order whose answer was lost the old sighting is worth nothing."""
+    doubtful = result.fault is not None and BLAME[result.fault] is Blame.UNCONFIRMED
+    return None if doubtful else recorder.seen
+
+
+def undated(redaction: Redaction, *, hold: HoldKey, at: int) -> Redaction:
+    """The holder's dated order is used up, whatever comes of it: it is never carried out twice, nor late."""
+    holds = tuple(replace(other, resume_at=None) if other.key == hold else other for other in redaction.holds)
+    return _next(redaction, replace(redaction, holds=holds), at)
+
+
+def withdraw(redaction: Redaction, *, hold: HoldKey, at: int) -> Redaction:
+    """A hold that should not have been taken goes again; nothing was sent for it."""
+    left = tuple(other for other in redaction.holds if other.key != hold)
+    return _next(redaction, replace(redaction, holds=left, closed_at=redaction.closed_at if left else at), at)
+
+
+def loosened(redaction: Redaction, *, before: int) -> Redaction:
+    """Another redaction's command may land at this one's recorders until `before` (ms): older evidence is none."""
+    return replace(redaction, loose_before=max(redaction.loose_before, before))
+
+
+def abandon(redaction: Redaction, *, at: int) -> Redaction:
+    """Nobody is left to settle the order: it counts for nothing, the holds stand."""
+    return _next(redaction, replace(redaction, order=None), at)
+
+
+def _next(before: Redaction, after: Redaction, at: int) -> Redaction:
+    """Every change is a revision; one that a reader can see is also a version."""
+    after = replace(after, revision=before.revision + 1)
+    if _visible(before) == _visible(after):
+        return after
+    return replace(after, version=before.version + 1, updated_at=at)
+
+
+def _visible(redaction: Redaction) -> tuple[object, ...]:
+    recorders = tuple(
+        (r.backend, recorder_state(r, redaction.wanted), r.seen and (r.seen.muted, r.seen.evidence), r.fault)
+        for r in redaction.recorders
+    )
+    return redaction.holds, recorders, redaction.order, redaction.exposure_ms, redaction.requested_at

@@ -1,0 +1,307 @@
+"""The words of the product as frozen data: calls, commands, holds, recorders, redactions.
+
+Nothing here does anything: no I/O, no clock, no randomness. Times are whole milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Parties(enum.IntFlag):
+    """Who on a call is silent in the recording; a set, so that holds add up by ``|``."""
+
+    NONE = 0
+    CALLER = 1
+    CALLED = 2
+    BOTH = 3
+
+
+# Iterating a flag gives its single bits only.
+EVERY_PARTIES = (Parties.NONE, Parties.CALLER, Parties.CALLED, Parties.BOTH)
+
+
+class Vendor(enum.StrEnum):
+    VERBA = "verba"
+    VOICENTER = "voicenter"
+    VOIPNOW = "voipnow"
+    GENESYS = "genesys"
+
+
+class CallStatus(enum.StrEnum):
+    """Which call of an extension is meant."""
+
+    ONGOING = "ongoing"
+    NEXT = "next"
+    LAST = "last"
+
+
+class Action(enum.StrEnum):
+    MUTE = "mute"
+    UNMUTE = "unmute"
+    KEEP = "keep"
+    DISCARD = "discard"
+    START = "start"
+    STOP = "stop"
+
+
+class Evidence(enum.StrEnum):
+    """How a recorder's state is known, strongest first."""
+
+    READBACK = "readback"
+    EVENT = "event"
+    ANSWER = "answer"
+    ACCEPTED = "accepted"
+
+
+class RecorderState(enum.StrEnum):
+    MUTED = "muted"
+    UNMUTED = "unmuted"
+    MIXED = "mixed"
+    UNKNOWN = "unknown"
+    ENDED = "ended"
+
+
+class Fault(enum.StrEnum):
+    """Why a recorder is not where it should be: the closed set behind a recorder's ``error``."""
+
+    NO_SUCH_CALL = "no-such-call"
+    AMBIGUOUS_CALL = "ambiguous-call"
+    UNSUPPORTED = "unsupported"
+    REFUSED = "refused"
+    UNAUTHENTICATED = "unauthenticated"
+    MISCONFIGURED = "misconfigured"
+    CONNECTION_FAILED = "connection-failed"
+    CIRCUIT_OPEN = "circuit-open"
+    BUSY = "busy"
+    TIMEOUT = "timeout"
+    CONNECTION_LOST = "connection-lost"
+    BAD_ANSWER = "bad-answer"
+    SERVER_ERROR = "server-error"
+    RATE_LIMITED = "rate-limited"
+    REDIRECTED = "redirected"
+    NOT_PROVEN = "not-proven"
+    HELD = "held"
+
+
+class Blame(enum.StrEnum):
+    """What a fault means for the caller, the worst first."""
+
+    UNCONFIRMED = "unconfirmed"  # sent, and nobody knows: treat as being recorded
+    REFUSED = "refused"  # a readable no
+    AMBIGUOUS = "ambiguous"
+    NOT_FOUND = "not-found"
+    UNAVAILABLE = "unavailable"  # nothing was sent
+
+
+BLAME: dict[Fault, Blame] = {
+    Fault.NO_SUCH_CALL: Blame.NOT_FOUND,
+    Fault.AMBIGUOUS_CALL: Blame.AMBIGUOUS,
+    Fault.UNSUPPORTED: Blame.REFUSED,
+    Fault.REFUSED: Blame.REFUSED,
+    Fault.UNAUTHENTICATED: Blame.REFUSED,
+    Fault.MISCONFIGURED: Blame.REFUSED,
+    Fault.HELD: Blame.REFUSED,
+    Fault.CONNECTION_FAILED: Blame.UNAVAILABLE,
+    Fault.CIRCUIT_OPEN: Blame.UNAVAILABLE,
+    Fault.BUSY: Blame.UNAVAILABLE,
+    Fault.TIMEOUT: Blame.UNCONFIRMED,
+    Fault.CONNECTION_LOST: Blame.UNCONFIRMED,
+    Fault.BAD_ANSWER: Blame.UNCONFIRMED,
+    Fault.SERVER_ERROR: Blame.UNCONFIRMED,
+    Fault.RATE_LIMITED: Blame.UNCONFIRMED,
+    Fault.REDIRECTED: Blame.UNCONFIRMED,
+    Fault.NOT_PROVEN: Blame.UNCONFIRMED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallKey:
+    """A call as one tenant names it."""
+
+    tenant: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """How one backend finds the call.
+
+    `call_id` is the recorder's own id and comes first where it is given; `extension` finds the call where it
+    is not, and helps where the vendor's API wants both. At least one of the two is set.
+    """
+
+    call_id: str | None = None
+    extension: str | None = None
+    call_status: tuple[CallStatus, ...] = (CallStatus.ONGOING,)
+    user_id: str | None = None
+    view_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldKey:
+    client: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """One holder's claim. `resume_at` is the holder's own order to unmute then, or None."""
+
+    key: HoldKey
+    parties: Parties
+    actor: str | None
+    resume_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a recorder was seen to do.
+
+    `muted` is who was proven silent in all of its calls (`Parties.NONE`: somebody is recorded); `mixed` where
+    its calls differ. `at` is when the question was asked, not when it was answered, so that evidence is never
+    younger than it claims.
+    """
+
+    muted: Parties
+    evidence: Evidence
+    at: int
+    mixed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorder:
+    """One backend that the call was routed to, and what is known of it.
+
+    `seen` is None while nothing is known. `fault` is the last reason why it is not where it should be.
+    """
+
+    backend: str
+    vendor: Vendor
+    target: Target
+    optional: bool = False
+    seen: Observation | None = None
+    fault: Fault | None = None
+
+
+class OrderKind(enum.StrEnum):
+    """What may put recording on: the last hold dropped, a hold dropped that narrows, force, a one-shot start."""
+
+    RESUME = "resume"
+    NARROW = "narrow"
+    FORCE = "force"
+    START = "start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A client's order under way that lets some party be recorded again.
+
+    `op` is the operation that gave it; `drops` the holds that go when it succeeds. What it sends may land
+    until `lands_before`, what was sent for orders before it until `earlier_before`.
+    """
+
+    op: str
+    kind: OrderKind
+    drops: tuple[HoldKey, ...]
+    lands_before: int
+    earlier_before: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redaction:
+    """The fact that a call's recording must be silent now, from PUT to DELETE, and what is known of it.
+
+    `revision` counts every change, `version` those that a reader can see. `loose_before` is when the last
+    command of ours that lets a party be recorded can have landed at the latest, `loose_revision` the revision
+    that ordered it: evidence from before either proves nothing. `closed_at` is None while the redaction is
+    open; `void` says that no recorder ever knew the call.
+    """
+
+    key: CallKey
+    revision: int = 0
+    version: int = 0
+    holds: tuple[Hold, ...] = ()
+    recorders: tuple[Recorder, ...] = ()
+    order: Order | None = None
+    loose_before: int = 0
+    loose_revision: int = 0
+    requested_at: int = 0
+    updated_at: int = 0
+    exposure_ms: int | None = None
+    closed_at: int | None = None
+    void: bool = True
+
+    @property
+    def open(self) -> bool:
+        return bool(self.holds)
+
+    @property
+    def wanted(self) -> Parties:
+        """Who must be silent: the union over all holds."""
+        return union(self.holds)
+
+    def hold(self, key: HoldKey) -> Hold | None:
+        return next((hold for hold in self.holds if hold.key == key), None)
+
+    def recorder(self, backend: str) -> Recorder | None:
+        return next((recorder for recorder in self.recorders if recorder.backend == backend), None)
+
+
+def union(holds: tuple[Hold, ...]) -> Parties:
+    parties = Parties.NONE
+    for hold in holds:
+        parties |= hold.parties
+    return parties
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who asks: the application by its key, and the tenant and scopes that the configuration gives it."""
+
+    client: str
+    tenant: str
+    kid: str
+    scopes: frozenset[str] = frozenset()
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where one request came from: for the trail, never for a decision.
+
+    `actor` is the person (a token's subject first, the body's word otherwise), `address` the peer's.
+    """
+
+    principal: Principal
+    request_id: str
+    address: str | None = None
+    actor: str | None = None
+    trigger: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialTarget:
+    """A target as a request words it: what is not said is None."""
+
+    call_id: str | None = None
+    extension: str | None = None
+    call_status: tuple[CallStatus, ...] | None = None
+    user_id: str | None = None
+    view_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """What one request said about finding the call; all of it optional. `targets` are by backend name."""
+
+    extension: str | None = None
+    call_status: tuple[CallStatus, ...] | None = None
+    targets: Mapping[str, PartialTarget] = field(default_factory=dict)
+    backends: tuple[str, ...] | None = None

@@ -1,0 +1,61 @@
+"""A step of a call, before and after it was taken."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.audit.entry import Entry
+    from gateway.audit.note import Note
+    from gateway.model import Redaction
+    from gateway.store.contract import Change
+    from gateway.view import Durability, TrailView
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded(Generic[_T]):
+    """What a step came to: the redaction after it, the transition's own word, and where its entry stands."""
+
+    redaction: Redaction
+    outcome: _T
+    durability: Durability
+    audit: TrailView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Generic[_T]):
+    """`decide` gives the next redaction and its word, or raises `Failure`; `describe` the entry for it.
+
+    A step that nobody needs to hear of has no entry.
+
+    Whoever takes it is busy with the call for `busy_ms` more; nobody else need look at it before.
+
+    `op` names the step: the same step tried again has the same name and is taken once. `needed`: without the
+    store nothing may happen (whatever lets a party be recorded); otherwise it goes on undurable.
+    """
+
+    op: str
+    decide: Callable[[Redaction], tuple[Redaction, _T]]
+    describe: Callable[[Redaction, Redaction, _T], Entry | None]
+    within: float
+    needed: bool = True
+    busy_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft(Generic[_T]):
+    """A step decided on one state: the change for the store, and the note on its way to the journal."""
+
+    change: Change
+    outcome: _T
+    note: Note | None
+    written: asyncio.Task[bool] | None
+
+    async def journaled(self) -> bool:
+        return self.written is not None and await asyncio.shield(self.written)

@@ -1,0 +1,417 @@
+"""The decision core: which redaction follows from which event. Pure, so every test is a small story."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import decide
+from gateway.decide import MuteAsked, OrderReported, Reported, Result, Settled, Step, UnmuteAsked
+from gateway.evidence import Policy, covers, pending, protected, recorder_state, state, verdict
+from gateway.model import (
+    EVERY_PARTIES,
+    Blame,
+    CallKey,
+    CallStatus,
+    Evidence,
+    Fault,
+    Hold,
+    HoldKey,
+    Observation,
+    OrderKind,
+    Parties,
+    Recorder,
+    RecorderState,
+    Redaction,
+    Target,
+    Vendor,
+)
+
+POLICY = Policy(reassert_ms=5_000, deadline_ms=2_500)
+FRESH = Redaction(key=CallKey(tenant="acme", call_id="c"))
+NAMES = ("a", "b", "c")
+
+
+def recorder(name: str, **more: object) -> Recorder:
+    return replace(Recorder(backend=name, vendor=Vendor.VERBA, target=Target(call_id="c")), **more)  # type: ignore[arg-type]  # -- a test's shorthand
+
+
+def hold(name: str = "default", parties: Parties = Parties.BOTH) -> Hold:
+    return Hold(key=HoldKey(client="crm", name=name), parties=parties, actor=None, resume_at=None)
+
+
+def seen(muted: Parties, at: int, *, mixed: bool = False) -> Result:
+    return Result(seen=Observation(muted=muted, evidence=Evidence.READBACK, at=at, mixed=mixed))
+
+
+def asked(redaction: Redaction, at: int, *, of: Hold | None = None, names: tuple[str, ...] = ("a",)) -> Redaction:
+    event = MuteAsked(at=at, received_at=at, hold=of or hold(), recorders=tuple(recorder(name) for name in names))
+    return decide.mute(redaction, event)
+
+
+def told(redaction: Redaction, at: int, results: dict[str, Result], *, revision: int | None = None) -> Redaction:
+    known = redaction.revision if revision is None else revision
+    return decide.learn(redaction, Reported(at=at, asked_at_revision=known, results=results), policy=POLICY)
+
+
+def ordered(redaction: Redaction, at: int, name: str = "default", *, force: bool = False) -> Redaction:
+    event = UnmuteAsked(at=at, op=f"op{at}", hold=hold(name).key, lands_before=at + 2000, force=force)
+    after, step = decide.unmute(redaction, event)
+    assert step is Step.ORDERED
+    return after
+
+
+def is_protected(redaction: Redaction, now: int) -> bool:
+    return protected(redaction, now=now, policy=POLICY)
+
+
+def muted(names: tuple[str, ...] = ("a",), parties: Parties = Parties.BOTH) -> Redaction:
+    """A redaction that is protected at 1100."""
+    redaction = asked(FRESH, 1000, of=hold(parties=parties), names=names)
+    return told(redaction, 1100, dict.fromkeys(names, seen(parties, 1050)))
+
+
+def test_a_mute_is_protected_only_when_proven() -> None:
+    """Asking is not knowing: protected begins with the evidence, and ends the exposure."""
+    redaction = asked(FRESH, 1000)
+    assert not is_protected(redaction, 1000)
+    assert (redaction.exposure_ms, redaction.version, redaction.revision) == (None, 1, 1)
+    redaction = told(redaction, 1143, {"a": seen(Parties.BOTH, 1100)})
+    assert is_protected(redaction, 1143)
+    assert (redaction.exposure_ms, redaction.version, redaction.void) == (143, 2, False)
+
+
+def test_protected_needs_every_recorder() -> None:
+    """One of three that is not proven muted, for whatever reason, and the call is not protected."""
+    for bad in (
+        seen(Parties.NONE, 1050),
+        seen(Parties.CALLER, 1050),
+        seen(Parties.BOTH, 1050, mixed=True),
+        Result(fault=Fault.TIMEOUT),
+        Result(seen=seen(Parties.BOTH, 1050).seen, fault=Fault.NOT_PROVEN),
+        Result(fault=Fault.NO_SUCH_CALL),
+    ):
+        good = seen(Parties.BOTH, 1050)
+        redaction = told(asked(FRESH, 1000, names=NAMES), 1100, {"a": good, "b": bad, "c": good})
+        assert not is_protected(redaction, 1100)
+        assert redaction.exposure_ms is None
+
+
+def test_a_redaction_without_recorders_is_never_protected() -> None:
+    """An empty AND is true; nobody recorded is not somebody proven silent."""
+    assert not is_protected(asked(FRESH, 1000, names=()), 1000)
+    assert state(asked(FRESH, 1000, names=())) is RecorderState.UNKNOWN
+
+
+def test_an_optional_recorder_without_the_call_does_not_count() -> None:
+    """`optional` excuses "no such call" beside a recorder that has it, and nothing else."""
+    event = MuteAsked(at=1, received_at=1, hold=hold(), recorders=(recorder("a"), recorder("b", optional=True)))
+    redaction = decide.mute(FRESH, event)
+    gone = Result(fault=Fault.NO_SUCH_CALL)
+    assert is_protected(told(redaction, 9, {"a": seen(Parties.BOTH, 5), "b": gone}), 9)
+    assert not is_protected(told(redaction, 9, {"a": seen(Parties.BOTH, 5), "b": Result(fault=Fault.TIMEOUT)}), 9)
+    assert not is_protected(told(redaction, 9, {"a": gone, "b": seen(Parties.BOTH, 5)}), 9)
+    assert told(redaction, 9, {"a": gone, "b": gone}).closed_at == 9
+
+
+def test_evidence_ages() -> None:
+    """Evidence older than the policy's age proves nothing, to the millisecond."""
+    redaction = muted()
+    assert is_protected(redaction, 1050 + POLICY.evidence_ms)
+    assert not is_protected(redaction, 1051 + POLICY.evidence_ms)
+
+
+def test_a_fault_ends_protection_and_keeps_what_was_seen() -> None:
+    """A recorder that cannot be asked any more is not proven, though its last state is still shown."""
+    redaction = told(muted(), 2000, {"a": Result(fault=Fault.TIMEOUT)})
+    assert not is_protected(redaction, 2000)
+    (only,) = redaction.recorders
+    assert recorder_state(only, redaction.wanted) is RecorderState.MUTED
+
+
+def test_holds_add_up() -> None:
+    """The caller muted by one hold and the called by another is both; a mute by itself never narrows."""
+    redaction = asked(FRESH, 1, of=hold("x", Parties.CALLER))
+    redaction = asked(redaction, 2, of=hold("y", Parties.CALLED))
+    assert redaction.wanted is Parties.BOTH
+    assert asked(redaction, 3, of=hold("y", Parties.CALLER)).wanted is Parties.BOTH
+    assert asked(asked(FRESH, 1), 2, of=hold(parties=Parties.CALLER)).wanted is Parties.BOTH
+
+
+def test_a_wider_wish_is_not_covered_by_narrow_evidence() -> None:
+    """When a second hold wants more, what was proven for the first is not enough."""
+    redaction = muted(parties=Parties.CALLER)
+    assert is_protected(redaction, 1100)
+    assert not is_protected(asked(redaction, 1200, of=hold("y", Parties.CALLED)), 1200)
+
+
+def test_dropping_one_of_two_equal_holds_sends_nothing() -> None:
+    """While somebody else wants the same parties silent, an unmute is a matter of books."""
+    redaction = asked(muted(), 1200, of=hold("other"))
+    after, step = decide.unmute(redaction, UnmuteAsked(at=1300, op="o", hold=hold().key, lands_before=3300))
+    assert step is Step.DROPPED
+    assert [h.key.name for h in after.holds] == ["other"]
+    assert is_protected(after, 1300)
+
+
+def test_dropping_an_unknown_hold_changes_nothing() -> None:
+    """The same redaction, not even a new revision."""
+    redaction = muted()
+    event = UnmuteAsked(at=1300, op="o", hold=hold("nope").key, lands_before=3300)
+    assert decide.unmute(redaction, event) == (redaction, Step.UNCHANGED)
+    assert decide.unmute(FRESH, event) == (FRESH, Step.UNCHANGED)
+
+
+def test_an_order_ends_protection_before_anything_is_sent() -> None:
+    """From the moment an unmute is on record nobody may call the call protected; the hold still stands."""
+    redaction = ordered(muted(), 1200)
+    assert not is_protected(redaction, 1200)
+    assert redaction.open
+    assert redaction.order is not None
+    assert redaction.order.kind is OrderKind.RESUME
+
+
+def test_an_order_that_all_recorders_followed_closes_the_redaction() -> None:
+    """Only settling drops the hold, and then the document says unmuted."""
+    redaction, settled = decide.settle(
+        ordered(muted(NAMES), 1200),
+        OrderReported(
+            at=1300,
+            op="op1200",
+            results={"a": seen(Parties.NONE, 1250), "b": Result(fault=Fault.NO_SUCH_CALL)},
+            held=frozenset({"c"}),
+        ),
+    )
+    assert settled is Settled.DONE
+    assert not redaction.open
+    assert redaction.closed_at == 1300
+    assert redaction.order is None
+
+
+def test_an_order_that_one_recorder_did_not_follow_drops_nothing() -> None:
+    """Not everywhere is nowhere: the holds stand, whatever the one recorder's reason."""
+    for bad in (seen(Parties.BOTH, 1250), Result(), Result(fault=Fault.TIMEOUT), Result(fault=Fault.REFUSED)):
+        report = OrderReported(at=1300, op="op1200", results={"a": seen(Parties.NONE, 1250), "b": bad})
+        redaction, settled = decide.settle(ordered(muted(("a", "b")), 1200), report)
+        assert settled is Settled.FAILED
+        assert redaction.open
+        assert redaction.order is None
+        assert not is_protected(redaction, 1300)
+
+
+def test_force_drops_whatever_the_recorders_say() -> None:
+    """Force is the way out when a recorder never answers again."""
+    redaction = asked(muted(), 1150, of=hold("other"))
+    redaction, settled = decide.settle(
+        ordered(redaction, 1200, force=True),
+        OrderReported(at=1300, op="op1200", results={"a": Result(fault=Fault.TIMEOUT)}),
+    )
+    assert settled is Settled.DONE
+    assert not redaction.holds
+    assert redaction.recorders[0].fault is Fault.TIMEOUT
+
+
+def test_narrowing_is_an_order_that_leaves_the_rest_silent() -> None:
+    """One hold of two with other parties goes: exactly the others' parties must be silent afterwards."""
+    redaction = asked(muted(parties=Parties.CALLER), 1100, of=hold("y", Parties.CALLED))
+    redaction = told(redaction, 1150, {"a": seen(Parties.BOTH, 1140)})
+    order = ordered(redaction, 1200, "y")
+    assert order.order is not None
+    assert order.order.kind is OrderKind.NARROW
+    assert decide.left_after(order, order.order) is Parties.CALLER
+    for result, expected in (
+        (seen(Parties.CALLER, 1250), Settled.DONE),
+        (seen(Parties.BOTH, 1250), Settled.FAILED),
+        (seen(Parties.NONE, 1250), Settled.FAILED),
+        (seen(Parties.CALLER, 1250, mixed=True), Settled.FAILED),
+    ):
+        after, settled = decide.settle(order, OrderReported(at=1300, op="op1200", results={"a": result}))
+        assert settled is expected
+        assert after.open
+        assert after.wanted is (Parties.CALLER if expected is Settled.DONE else Parties.BOTH)
+
+
+def test_a_mute_overtakes_an_order() -> None:
+    """A newer PUT wins: the late settling counts for nothing and drops no hold."""
+    redaction = asked(ordered(muted(), 1200), 1250)
+    report = OrderReported(at=1300, op="op1200", results={"a": seen(Parties.NONE, 1260)})
+    assert decide.settle(redaction, report) == (redaction, Settled.OVERTAKEN)
+
+
+def test_evidence_from_before_an_order_can_have_landed_proves_nothing() -> None:
+    """After an overtaken unmute only what was asked when it can no longer land is evidence."""
+    redaction = asked(ordered(muted(), 1200), 1250)
+    early = told(redaction, 1400, {"a": seen(Parties.BOTH, 1399)})
+    assert not is_protected(early, 1400)
+    late = told(redaction, 3300, {"a": seen(Parties.BOTH, 3200)})
+    assert is_protected(late, 3300)
+
+
+def test_evidence_asked_before_an_order_was_known_is_dropped() -> None:
+    """A slow mute's proof must not cover up an unmute that was ordered while it was under way."""
+    before = muted()
+    redaction = asked(ordered(before, 1200), 1250)
+    after = told(redaction, 9000, {"a": seen(Parties.BOTH, 8000)}, revision=before.revision)
+    assert after.recorders == redaction.recorders
+    assert not is_protected(after, 9000)
+
+
+def test_an_order_answered_for_good_cannot_land_later() -> None:
+    """When every recorder answered, evidence counts again at once; when one answer was lost, not before its end."""
+    for fault, at_once in ((Fault.REFUSED, True), (Fault.TIMEOUT, False)):
+        report = OrderReported(at=1300, op="op1200", results={"a": Result(fault=fault)})
+        redaction, _ = decide.settle(ordered(muted(), 1200), report)
+        proof = told(redaction, 1400, {"a": seen(Parties.BOTH, 1350)})
+        assert is_protected(proof, 1400) is at_once
+
+
+def test_what_is_seen_after_a_lost_answer_does_not_settle_it() -> None:
+    """Somebody else may have resumed the recording, with our command still on its way."""
+    report = OrderReported(at=1300, op="op1200", results={"a": replace(seen(Parties.NONE, 1250), lost=True)})
+    redaction, settled = decide.settle(ordered(muted(), 1200), report)
+    assert settled is Settled.DONE
+    proof = told(asked(redaction, 1350), 1450, {"a": seen(Parties.BOTH, 1400)})
+    assert not is_protected(proof, 1450)
+    assert is_protected(told(proof, 3300, {"a": seen(Parties.BOTH, 3200)}), 3300)
+
+
+def test_a_lost_answer_leaves_no_trust_in_the_old_sighting() -> None:
+    """After an unmute without an answer the recorder's state is unknown, not what it was."""
+    report = OrderReported(at=1300, op="op1200", results={"a": Result(fault=Fault.TIMEOUT)})
+    redaction, _ = decide.settle(ordered(muted(), 1200), report)
+    assert state(redaction) is RecorderState.UNKNOWN
+
+
+def test_old_news_does_not_undo_newer() -> None:
+    """An observation that was asked for earlier than what is known is dropped."""
+    redaction = told(muted(), 2000, {"a": seen(Parties.NONE, 1900)})
+    assert told(redaction, 2100, {"a": seen(Parties.BOTH, 1800)}).recorders == redaction.recorders
+
+
+def test_a_call_that_no_recorder_has_ends_the_redaction() -> None:
+    """All say there is no such call: closed; void only where no recorder ever knew it."""
+    gone = Result(fault=Fault.NO_SUCH_CALL)
+    never = told(asked(FRESH, 1), 2, {"a": gone})
+    assert (never.open, never.void, never.closed_at) == (False, True, 2)
+    over = told(muted(), 2000, {"a": gone})
+    assert (over.open, over.void, state(over)) == (False, False, RecorderState.ENDED)
+
+
+def test_the_next_call_has_its_minute() -> None:
+    """Waiting for a call to begin is not "no such call" before the minute is over."""
+    target = Target(extension="8856", call_status=(CallStatus.NEXT,))
+    event = MuteAsked(at=1000, received_at=1000, hold=hold(), recorders=(recorder("a", target=target),))
+    redaction = told(decide.mute(FRESH, event), 1100, {"a": Result(fault=Fault.NO_SUCH_CALL)})
+    assert redaction.open
+    assert pending(redaction, now=1100)
+    assert state(redaction) is RecorderState.UNKNOWN
+    assert not pending(redaction, now=61_000)
+    assert not told(redaction, 61_000, {"a": Result(fault=Fault.NO_SUCH_CALL)}).open
+
+
+def test_a_new_redaction_of_the_same_call_starts_clean() -> None:
+    """After the end a PUT begins anew, but versions go on and a landing order is not forgotten."""
+    report = OrderReported(at=1300, op="op1200", results={"a": seen(Parties.NONE, 1250)})
+    closed, _ = decide.settle(ordered(muted(), 1200), report)
+    again = asked(closed, 5000)
+    assert again.version == closed.version + 1
+    assert (again.requested_at, again.exposure_ms, again.closed_at) == (5000, None, None)
+    assert again.recorders[0].seen is None
+    assert again.loose_before == closed.loose_before
+
+
+def test_a_request_may_point_a_recorder_elsewhere() -> None:
+    """New targets replace the remembered ones and what was seen there; without them nothing is forgotten."""
+    redaction = muted()
+    other = recorder("a", target=Target(call_id="other"))
+    event = MuteAsked(at=1, received_at=1, hold=hold(), recorders=(other,))
+    assert decide.mute(redaction, event).recorders == redaction.recorders
+    assert decide.mute(redaction, replace(event, retarget=True)).recorders == (other,)
+    same = replace(event, retarget=True, recorders=(recorder("a"),))
+    assert decide.mute(redaction, same).recorders == redaction.recorders
+
+
+def test_a_one_shot_start_makes_earlier_evidence_worthless() -> None:
+    """A start that can still land is a loosening order like an unmute."""
+    started = decide.start(FRESH, op="s", at=1000, lands_before=3000)
+    redaction = told(asked(started, 1100), 1300, {"a": seen(Parties.BOTH, 1200)})
+    assert not is_protected(redaction, 1300)
+
+
+def test_an_abandoned_order_leaves_the_holds() -> None:
+    """When nobody settles an order the holds stand, and nothing is protected without new evidence."""
+    redaction = decide.abandon(ordered(muted(), 1200), at=9000)
+    assert redaction.open
+    assert redaction.order is None
+    assert not is_protected(redaction, 1250)
+
+
+def test_versions_count_what_a_reader_sees() -> None:
+    """The same state proven again is a revision and no version: conditions on it stay true."""
+    redaction = muted()
+    again = told(redaction, 2000, {"a": seen(Parties.BOTH, 1900)})
+    assert (again.revision, again.version, again.updated_at) == (
+        redaction.revision + 1,
+        redaction.version,
+        redaction.updated_at,
+    )
+    drifted = told(again, 3000, {"a": seen(Parties.NONE, 2900)})
+    assert (drifted.version, drifted.updated_at) == (redaction.version + 1, 3000)
+
+
+def test_the_worst_of_several_faults_is_told() -> None:
+    """Unconfirmed before refused before unavailable; nothing wrong is None."""
+    assert verdict([Fault.CONNECTION_FAILED, Fault.TIMEOUT, Fault.REFUSED]) is Blame.UNCONFIRMED
+    assert verdict([Fault.CONNECTION_FAILED, Fault.REFUSED]) is Blame.REFUSED
+    assert verdict([Fault.CONNECTION_FAILED]) is Blame.UNAVAILABLE
+    assert verdict([]) is None
+
+
+@given(st.sampled_from(EVERY_PARTIES), st.sampled_from(EVERY_PARTIES), st.booleans())
+def test_covering_is_set_inclusion(muted_parties: Parties, wanted: Parties, mixed: bool) -> None:  # noqa: FBT001 -- drawn
+    """Everybody wanted must be among the silent, in all calls; nothing seen covers nothing."""
+    observation = Observation(muted=muted_parties, evidence=Evidence.ANSWER, at=1, mixed=mixed)
+    assert covers(observation, wanted) is (not mixed and set(wanted) <= set(muted_parties))
+    assert not covers(None, wanted)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_protected_is_never_true_without_proof_for_everybody(data: st.DataObject) -> None:
+    """Whatever happens in whatever order: protected implies a sighting of every recorder that covers everybody
+    wanted, taken after the last order can have landed."""
+    redaction, now = FRESH, 1000
+    for _ in range(data.draw(st.integers(1, 12))):
+        now += data.draw(st.integers(1, 1500))
+        redaction = _random_step(data, redaction, now)
+        if is_protected(redaction, now):
+            assert redaction.holds
+            for one in redaction.recorders:
+                assert one.seen is not None
+                assert one.seen.muted & redaction.wanted == redaction.wanted
+                assert one.seen.at >= redaction.loose_before
+
+
+def _random_step(data: st.DataObject, redaction: Redaction, now: int) -> Redaction:
+    parties = data.draw(st.sampled_from([Parties.CALLER, Parties.CALLED, Parties.BOTH]))
+    name = data.draw(st.sampled_from(["x", "y"]))
+    observed = data.draw(st.sampled_from(EVERY_PARTIES))
+    match data.draw(st.sampled_from(["mute", "learn", "unmute", "settle", "abandon", "start"])):
+        case "mute":
+            return asked(redaction, now, of=hold(name, parties), names=("a", "b"))
+        case "learn":
+            known = data.draw(st.integers(0, redaction.revision))
+            ages = {n: seen(observed, now - data.draw(st.integers(0, 2500))) for n in ("a", "b")}
+            return told(redaction, now, ages, revision=known)
+        case "unmute":
+            event = UnmuteAsked(at=now, op="op", hold=hold(name).key, lands_before=now + 2000)
+            return decide.unmute(redaction, event)[0]
+        case "settle":
+            report = OrderReported(at=now, op="op", results={n: seen(observed, now) for n in ("a", "b")})
+            return decide.settle(redaction, report)[0]
+        case "start":
+            return redaction if redaction.open else decide.start(redaction, op="op", at=now, lands_before=now + 9)
+        case _:
+            return decide.abandon(redaction, at=now)
