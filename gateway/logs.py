@@ -1,0 +1,140 @@
+"""One chain for every log record, the gateway's own and foreign ones, to standard output.
+
+Whatever reaches the chain leaves it without card numbers and without the secrets it was told. One line is one
+JSON object in production; development has lines to read.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TextIO
+
+import orjson
+import structlog
+
+from gateway import cards
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+_MASK = "***"
+_SHORTEST_SECRET = 4  # masking what is shorter would garble every line and hide nothing
+_DEEPEST = 8
+# Digests and ids of the gateway's own making look like card numbers once in a while; whole ones are let through.
+_OWN = frozenset({"hash", "previous", "op", "request_id"})
+_OWN_FORM = re.compile(r"(?=.*[a-f])([0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_LOST = '{"event":"log.lost","level":"error","logger":"logs"}\n'
+# The access log of the HTTP server prints the request line; one canonical line a request replaces it.
+_SILENCED = ("aiohttp.access",)
+
+
+def configure(*, production: bool, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
+    """Send all logging through the one chain; replaces what was configured before.
+
+    `secrets` are masked wherever they turn up. `stream` is standard output unless given.
+    """
+    handler = _Lines(stream)
+    handler.setFormatter(_formatter(Scrubber(secrets), production=production))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
+    for name in _SILENCED:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get(name: str) -> FilteringBoundLogger:
+    """The logger `name`; may be called before `configure`."""
+    logger: FilteringBoundLogger = structlog.get_logger(name)
+    return logger
+
+
+class _Lines(logging.Handler):
+    """One write a line. What cannot be formatted is said to be lost; its content is not repeated."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = self._stream or sys.stdout
+        try:
+            stream.write(self.format(record) + "\n")
+            stream.flush()
+        except Exception:  # noqa: BLE001 -- logging must never break, nor the standard handler print the record
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 -- as the base class has it
+        sys.stderr.write(_LOST)
+
+
+class Scrubber:
+    """The processor that masks: every text in a record, however deep, and in tracebacks."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        longest_first = sorted(known, key=lambda secret: (-len(secret), secret))
+        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if known else None
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG002 -- structlog's signature
+        return {self._text(str(key)): self._field(key, value) for key, value in event.items()}
+
+    def _field(self, key: str, value: object) -> object:
+        own = key in _OWN and isinstance(value, str) and _OWN_FORM.fullmatch(value)
+        return value if own else self._clean(value, _DEEPEST)
+
+    def _clean(self, value: object, depth: int) -> object:
+        match value:
+            case None | bool():
+                return value
+            case int() | float():
+                return self._number(value)
+            case Mapping() if depth:
+                return {self._text(str(key)): self._clean(item, depth - 1) for key, item in value.items()}
+            case list() | tuple() | set() | frozenset() if depth:
+                return [self._clean(item, depth - 1) for item in value]
+            case _:
+                return self._text(str(value))
+
+    def _number(self, value: float) -> object:
+        text = repr(value)
+        return value if self._text(text) == text else self._text(text)
+
+    def _text(self, text: str) -> str:
+        """Also without the halves of characters that a header may hold: no line could be written with them."""
+        plain = self._secrets.sub(_MASK, text) if self._secrets else text
+        return cards.scrub(plain).encode(errors="backslashreplace").decode()
+
+
+def _formatter(scrubber: Scrubber, *, production: bool) -> structlog.stdlib.ProcessorFormatter:
+    renderer: Processor = (
+        _render_json
+        if production
+        else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.contextvars.merge_contextvars, structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            scrubber,
+            renderer,
+        ],
+    )
+
+
+def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:  # noqa: ARG001 -- structlog's signature
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

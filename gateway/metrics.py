@@ -1,0 +1,242 @@
+"""What Prometheus is told. Every label comes from a closed set: never a call, a number or a person.
+
+Nothing is registered when this module is imported: a `Metrics` has a registry of its own.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+from gateway.asks import Code
+from gateway.auth.keys import Reason
+from gateway.model import Action, Fault, RecorderState, Vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from prometheus_client import Metric
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+OK = "ok"
+METHODS = frozenset({"PUT", "DELETE", "GET", "POST", "HEAD", "OPTIONS", "other"})
+OUTCOMES = frozenset({OK, "pending", *(code.value for code in Code)})
+ACTIONS = frozenset({"observe", "ping", *(action.value for action in Action)})
+BACKEND_OUTCOMES = frozenset({OK, "abandoned", *(fault.value for fault in Fault)})
+
+# A request's own deadline is 2.5 s unless configured otherwise; most vendors answer within 0.3 s.
+_REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 5.0)
+# A mute that only the background work brought about took longer; past a minute the card has been spoken.
+_EXPOSURE_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.5, 1.0)
+
+
+class Device(enum.StrEnum):
+    """Where entries of the trail are written."""
+
+    STORE = "store"
+    JOURNAL = "journal"
+
+
+class Written(enum.StrEnum):
+    WRITTEN = "written"
+    FAILED = "failed"
+    HEALED = "healed"
+
+
+class Outcome:
+    """How one request to a backend ended; `abandoned` until somebody says."""
+
+    def __init__(self) -> None:
+        self.word = "abandoned"
+
+    def set(self, word: str) -> None:
+        self.word = word
+
+
+_Kind = TypeVar("_Kind", bound=MetricWrapperBase)
+
+
+class _Family(Generic[_Kind]):
+    """A metric whose labels have closed sets, and its children. `ValueError` for a label value outside."""
+
+    def __init__(self, metric: _Kind, *labels: Iterable[str], zeroed: bool = False) -> None:
+        self._metric = metric
+        self._labels = tuple(frozenset(values) for values in labels)
+        self._children: dict[tuple[str, ...], _Kind] = {}
+        for value in sorted(self._labels[0]) if zeroed else ():
+            self.child(value)
+
+    def child(self, *values: str) -> _Kind:
+        child = self._children.get(values)
+        return self._made(values) if child is None else child
+
+    def _made(self, values: tuple[str, ...]) -> _Kind:
+        if not all(value in known for value, known in zip(values, self._labels, strict=True)):
+            raise ValueError("label value outside its closed set")
+        self._children[values] = child = self._metric.labels(*values)
+        return child
+
+
+class Metrics:
+    """All metrics of one process. `backends` and their vendors are the configured ones."""
+
+    def __init__(self, backends: Mapping[str, Vendor], *, version: str, plaintext: Iterable[str] = ()) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        Info("build", "The gateway that runs", registry=self.registry).info({"version": version})
+        self._make_redaction(frozenset(backends))
+        self._make_backend(backends, frozenset(plaintext))
+        self._make_trail()
+        self._denied = _Family(self._counter("auth_denied", "Callers not let in", "reason"), Reason, zeroed=True)
+        self._store_up = self._gauge("store_up", "Whether the store answers")
+        self._store_seconds = self._histogram("store_request_seconds", "Time of a store command", _STORE_BUCKETS)
+
+    def _make_redaction(self, backends: frozenset[str]) -> None:
+        requests = self._counter("redaction_requests", "Requests of clients", "method", "outcome")
+        seconds = self._histogram("redaction_request_seconds", "Time of a request", _REQUEST_BUCKETS, "method")
+        exposure = self._histogram("redaction_exposure_seconds", "From asked to protected", _EXPOSURE_BUCKETS)
+        unprotected = self._counter("redaction_unprotected_seconds", "Wanted muted and not proven", "backend")
+        drift = self._counter("redaction_drift", "Recordings resumed behind our back", "backend")
+        self._requests = _Family(requests, METHODS, OUTCOMES)
+        self._request_seconds = _Family(seconds, METHODS, zeroed=True)
+        self._exposure = exposure
+        self._unprotected = _Family(unprotected, backends, zeroed=True)
+        self._drift = _Family(drift, backends, zeroed=True)
+        self._open = _Family(self._gauge("redaction_open", "Open redactions", "state"), RecorderState, zeroed=True)
+        self._oldest_unprotected = self._gauge(
+            "redaction_oldest_unprotected_seconds", "Age of the oldest open redaction that is not proven"
+        )
+        self._oldest_open = self._gauge("redaction_oldest_open_seconds", "Age of the oldest open redaction")
+
+    def _make_backend(self, backends: Mapping[str, Vendor], plaintext: frozenset[str]) -> None:
+        requests = self._counter(
+            "backend_requests", "Operations at a backend", "backend", "vendor", "action", "outcome"
+        )
+        seconds = self._histogram(
+            "backend_request_seconds", "Time of an operation", _REQUEST_BUCKETS, "backend", "action"
+        )
+        circuit = self._gauge("backend_circuit_open", "Whether nobody waits for the backend any more", "backend")
+        plain = self._gauge("backend_plaintext", "Whether http without TLS was allowed", "backend")
+        self._backend_requests = _Family(requests, backends, Vendor, ACTIONS, BACKEND_OUTCOMES)
+        self._backend_seconds = _Family(seconds, backends, ACTIONS)
+        self._circuit = _Family(circuit, backends, zeroed=True)
+        for backend in backends:
+            plain.labels(backend).set(backend in plaintext)
+
+    def _make_trail(self) -> None:
+        entries = self._counter("audit_entries", "Entries of the trail", "device", "outcome")
+        device_up = self._gauge("audit_device_up", "Whether the device takes entries", "device")
+        self._entries = _Family(entries, Device, Written)
+        self._device_up = _Family(device_up, Device, zeroed=True)
+        self._gap = self._gauge("audit_gap_entries", "Entries that one device has and the other has not")
+        self._last_seal = self._gauge("audit_last_seal_timestamp_seconds", "When the trail was last sealed")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def request_served(self, *, method: str, outcome: str, seconds: float) -> None:
+        """One answered request. `outcome` is ``ok``, ``pending`` or a problem's code; a method not of the
+        contract counts as ``other``."""
+        known = method if method in METHODS else "other"
+        self._requests.child(known, outcome).inc()
+        self._request_seconds.child(known).observe(seconds)
+
+    def exposed(self, seconds: float) -> None:
+        """One redaction became protected, `seconds` after it was first asked for."""
+        self._exposure.observe(seconds)
+
+    def unprotected(self, backend: str, seconds: float) -> None:
+        """A recorder at `backend` was wanted muted and not proven so for `seconds` more."""
+        self._unprotected.child(backend).inc(seconds)
+
+    def drifted(self, backend: str) -> None:
+        self._drift.child(backend).inc()
+
+    def open_redactions(
+        self,
+        states: Mapping[RecorderState, int],
+        *,
+        oldest_open_seconds: float,
+        oldest_unprotected_seconds: float,
+    ) -> None:
+        """How many are open, by state (none where a state is missing), and the ages of the oldest (0 for none)."""
+        for state in RecorderState:
+            self._open.child(state).set(states.get(state, 0))
+        self._oldest_open.set(oldest_open_seconds)
+        self._oldest_unprotected.set(oldest_unprotected_seconds)
+
+    @contextmanager
+    def backend_request(self, backend: str, vendor: str, action: str) -> Iterator[Outcome]:
+        """Count and time what runs inside; it sets the outcome: ``ok`` or a fault's value."""
+        outcome, began = Outcome(), time.perf_counter()
+        try:
+            yield outcome
+        finally:
+            self._backend_seconds.child(backend, action).observe(time.perf_counter() - began)
+            self._backend_requests.child(backend, vendor, action, outcome.word).inc()
+
+    def circuit(self, backend: str, *, is_open: bool) -> None:
+        self._circuit.child(backend).set(is_open)
+
+    def entries(self, device: Device, outcome: Written, count: int = 1) -> None:
+        self._entries.child(device, outcome).inc(count)
+
+    def device(self, device: Device, *, is_up: bool) -> None:
+        self._device_up.child(device).set(is_up)
+
+    def gap(self, entries: int) -> None:
+        """How many entries one device has and the other lacks."""
+        self._gap.set(entries)
+
+    def sealed(self, at_seconds: float) -> None:
+        """The trail was sealed at this time, in seconds since the epoch."""
+        self._last_seal.set(at_seconds)
+
+    def auth_denied(self, *, reason: Reason) -> None:
+        self._denied.child(reason).inc()
+
+    def store(self, *, is_up: bool) -> None:
+        self._store_up.set(is_up)
+
+    def store_request(self, seconds: float) -> None:
+        self._store_seconds.observe(seconds)
+
+    def render(self) -> bytes:
+        """The text format, to be served as `CONTENT_TYPE`."""
+        return generate_latest(_Named(self.registry))
+
+
+class _Named(Collector):
+    """Only the series that the contract names: without the creation time of each, which the client library would
+    switch off for the whole process only."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric

@@ -1,0 +1,322 @@
+"""Every setting there is. `load` reads them from file, environment and mounted secrets, `parse` from a mapping.
+
+Settings are frozen once made; what is wrong comes as one `ConfigurationError` with every mistake.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    IPvAnyNetwork,
+    SecretBytes,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
+
+from gateway import mistakes, sources
+from gateway.auth.scopes import Scope, TokenRule
+from gateway.backends.registry import AnyBackendSettings
+from gateway.sources import ConfigurationError as ConfigurationError  # noqa: PLC0414 -- part of this module's face
+from gateway.store import address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_BYTES = 32
+
+
+def _decoded_key(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"must be base64 of {KEY_BYTES} bytes") from None
+
+
+def _sized_key(key: SecretBytes) -> SecretBytes:
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"must be base64 of {KEY_BYTES} bytes")
+    return key
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+def _checked_store(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if text.startswith("unix:"):
+        raise ValueError("must be embedded, or redis, rediss, redis+sentinel or redis+cluster :// with a host")
+    if text != "embedded":
+        address.parse(text)
+    return url
+
+
+def _checked_jwks(text: str) -> str:
+    parts = urlsplit(text)
+    if "://" in text and (parts.scheme != "https" or not parts.hostname or "@" in parts.netloc):
+        raise ValueError("must be a file, or an https URL without user name and password")
+    return text
+
+
+Key = Annotated[SecretBytes, BeforeValidator(_decoded_key), AfterValidator(_sized_key)]
+Time = Annotated[datetime, AfterValidator(_in_utc)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+BackendName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Environment(enum.StrEnum):
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+class Section(BaseModel):
+    """A part of the settings; its attributes are documented where they stand."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+
+class Tls(Section):
+    certificate: FilePath
+    """PEM file with the certificate chain that callers see."""
+
+    private_key: FilePath
+    """PEM file with the private key of `certificate`."""
+
+    client_ca: FilePath | None = None
+    """PEM file with the authorities whose client certificates are demanded. Default none: callers show none."""
+
+
+class Listen(Section):
+    host: str = "0.0.0.0"  # noqa: S104 -- a container's published port; the operator narrows it
+    """Address that the API listens on. Default every interface: inside a container nothing else is reachable."""
+
+    port: Port = 8080
+    """TCP port of the API; 0 takes a free one. Default 8080."""
+
+    admin_host: str = "0.0.0.0"  # noqa: S104 -- as host
+    """Address for health and metrics. Default every interface: probes and scrapers come from elsewhere."""
+
+    admin_port: Port = 9090
+    """TCP port for health and metrics, which need no key: never publish it; 0 takes a free one. Default 9090."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that share the port. Default 1: one saturates a core only above a thousand mutes a second."""
+
+    tls: Tls | None = None
+    """Certificate of the API. Default none: TLS ends in front of the gateway."""
+
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Networks whose `X-Forwarded-For` is believed, for the audit trail only. Default none."""
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.port == self.admin_port != 0:
+            raise ValueError("admin_port: must differ from port")
+        return self
+
+
+class Store(Section):
+    url: Annotated[SecretStr, AfterValidator(_checked_store)] = SecretStr("embedded")
+    """Where state and trail live: `embedded` (a server process of the gateway's own), `redis://`, `rediss://`,
+    `redis+sentinel://host,host/service` or `redis+cluster://host,host`. Default embedded. A secret when it has a
+    password."""
+
+    directory: Path = Path("./data")
+    """Directory of the embedded store's data and of the local audit journal. Default ./data."""
+
+    replicas_to_wait_for: int = Field(default=0, ge=0, le=10)
+    """Replicas that must have a write before it counts as durable. Default 0: a single server has none."""
+
+    @property
+    def embedded(self) -> bool:
+        return self.url.get_secret_value() == "embedded"
+
+    @property
+    def has_password(self) -> bool:
+        return mistakes.has_password(self.url.get_secret_value())
+
+
+class Policy(Section):
+    deadline_seconds: float = Field(default=2.5, gt=0, le=60)
+    """Longest time for one request, all recorders together, in seconds. Default 2.5: an agent waits that long
+    before asking for the card number."""
+
+    reassert_seconds: float = Field(default=5.0, gt=0, le=86_400)
+    """How often an open redaction is read back, or muted again, in seconds. Default 5: the shortest that every
+    vendor allows."""
+
+    alert_after_seconds: float = Field(default=900.0, gt=0, le=2_592_000)
+    """Age in seconds at which an open redaction counts as forgotten. Default 900: no card form takes a quarter
+    of an hour."""
+
+    state_retention_hours: float = Field(default=24.0, gt=0, le=9_600)
+    """How long a closed redaction stays readable, in hours. Default 24: a shift and the morning after."""
+
+
+class Audit(Section):
+    hmac_key: Key | None = None
+    """Secret. Base64 of 32 bytes that chain the entries of the trail. Optional only in development."""
+
+    signing_key: Key | None = None
+    """Secret. Base64 of the 32 byte Ed25519 seed that signs the trail's checkpoints. Optional only in
+    development."""
+
+    pepper: Key | None = None
+    """Secret. Base64 of the 32 bytes under which API keys are hashed. Optional only in development."""
+
+    seal_seconds: float = Field(default=1.0, gt=0, le=3_600)
+    """How often the trail is sealed under load, in seconds. Default 1: what the last seal does not cover is
+    short."""
+
+    retention_days: int = Field(default=400, ge=1, le=36_500)
+    """How long entries are kept, in days. Default 400: twelve months that an auditor may ask for, and the
+    audit itself."""
+
+
+class Tokens(Section):
+    issuer: str = Field(min_length=1)
+    """The `iss` that a person's token must have."""
+
+    audience: str = Field(min_length=1)
+    """The `aud` that a person's token must have."""
+
+    jwks: Annotated[str, Field(min_length=1), AfterValidator(_checked_jwks)]
+    """File or https URL of the issuer's public keys."""
+
+
+class Match(Section):
+    client: Name | None = None
+    """Name of a client, exactly. Default any."""
+
+    extension: Glob | None = None
+    """Pattern for the extension that the request names: `*`, `?`, `[...]`. Default any, and none named."""
+
+    call_id: Glob | None = None
+    """Pattern for the call's id in the path: `*`, `?`, `[...]`. Default any."""
+
+    tenant: Name | None = None
+    """Tenant of the client, exactly. Default any."""
+
+
+class Route(Section):
+    match: Match = Match()
+    """What a request must be like, all of it. Default: every request."""
+
+    backends: tuple[BackendName, ...] = Field(min_length=1)
+    """Backends that record such a call; every one of them gets the command."""
+
+
+class ClientKey(Section):
+    kid: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{8}$")]
+    """The key's public name: the second part of the key itself."""
+
+    hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
+    """HMAC-SHA256 of the key's secret under `audit.pepper`, in hex."""
+
+    not_before: Time | None = None
+    """When the key begins to work (no offset: UTC). Default at once."""
+
+    expires_at: Time | None = None
+    """When the key stops working (no offset: UTC). Default never."""
+
+    @model_validator(mode="after")
+    def _works_at_some_time(self) -> Self:
+        if self.not_before and self.expires_at and self.not_before >= self.expires_at:
+            raise ValueError("expires_at: must be later than not_before")
+        return self
+
+
+class Client(Section):
+    tenant: Name
+    """Whose calls the client sees; other tenants' calls do not exist for it."""
+
+    scopes: frozenset[Scope]
+    """What it may do: redaction:mute, redaction:unmute, redaction:read, recording:control, audit:read,
+    redaction:force."""
+
+    token: TokenRule = TokenRule.NONE
+    """Whether a person's token must come with the key: none, optional (checked when it comes) or required.
+    Default none."""
+
+    keys: tuple[ClientKey, ...] = ()
+    """Its API keys; several at once while one replaces another. Default none yet."""
+
+    requests_per_second: float = Field(default=50.0, gt=0, le=100_000)
+    """Requests a second before it is told to slow down; a mute never is. Default 50: a contact centre of
+    thousands."""
+
+    require_actor: bool = False
+    """Whether every change must name the person. Default false: an IVR has none."""
+
+
+class Settings(Section):
+    environment: Environment = Environment.PRODUCTION
+    """production or development. Development takes secrets from the file and does without audit keys. Default
+    production: the strict one."""
+
+    listen: Listen = Listen()
+    """Where the gateway listens."""
+
+    store: Store = Store()
+    """Where state and trail live."""
+
+    policy: Policy = Policy()
+    """Times that decide."""
+
+    audit: Audit = Audit()
+    """The trail and its keys."""
+
+    tokens: Tokens | None = None
+    """Who vouches for persons. Default nobody: then no client may need a token."""
+
+    backends: dict[BackendName, AnyBackendSettings] = Field(min_length=1)
+    """The accounts at vendors, by the operator's name for them."""
+
+    routes: tuple[Route, ...] = Field(min_length=1)
+    """Which calls are recorded where; the first that matches wins."""
+
+    clients: dict[Name, Client] = {}
+    """The applications that may call, by name. Default none: then nobody may."""
+
+    @property
+    def production(self) -> bool:
+        return self.environment is Environment.PRODUCTION
+
+
+def parse(tree: Mapping[str, object], *, file: Mapping[str, object] | None = None) -> Settings:
+    """Settings from a mapping; `file` is the part of it that stands in a file, where secrets must not be.
+
+    `ConfigurationError` names every mistake at once.
+    """
+    return mistakes.checked(Settings, tree, file=file or {})
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Settings from the file (`path`, else ``GATEWAY_CONFIG``, else config/gateway.yaml), ``GATEWAY_*`` over it,
+    the files in ``GATEWAY_SECRETS_DIR`` over both. `ConfigurationError` names every mistake at once."""
+    found = sources.collect(Settings, path, environ)
+    return mistakes.checked(Settings, found.tree, file=found.file, unread=found.faults)

@@ -1,0 +1,283 @@
+"""One chain for all records, and nothing secret leaves it."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import uuid
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from gateway import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CARD = "4111 1111-1111.1111"
+SECRET = "vendor-Key+7(x)"
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """What a test configures ends with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    access = logging.getLogger("aiohttp.access").level
+    yield
+    logging.captureWarnings(capture=False)
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.getLogger("aiohttp.access").setLevel(access)
+    structlog.reset_defaults()
+
+
+class Lines:
+    """What was written, read back."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.records[-1]
+
+
+@pytest.fixture
+def lines() -> Lines:
+    lines = Lines()
+    logs.configure(production=True, secrets=[SECRET, f"{SECRET}-longer", "abc", ""], stream=lines.stream)
+    return lines
+
+
+def test_a_record_is_one_json_line_with_time_level_and_logger(lines: Lines) -> None:
+    """In UTC, to the microsecond, with its fields."""
+    logs.get("recorders").info("recorder.confirmed", backend="pbx", took_ms=12, ratio=0.5, proven=True, none=None)
+    record = lines.last
+    when = record.pop("timestamp")
+    assert when.endswith("Z")
+    assert datetime.fromisoformat(when).utcoffset() is not None
+    assert record == {
+        "event": "recorder.confirmed",
+        "level": "info",
+        "logger": "recorders",
+        "backend": "pbx",
+        "took_ms": 12,
+        "ratio": 0.5,
+        "proven": True,
+        "none": None,
+    }
+
+
+def test_foreign_records_come_through_the_same_chain(lines: Lines) -> None:
+    """A library's record has the same members, its arguments filled in and its extras kept."""
+    logging.getLogger("asyncio").warning("slow %s", "task", extra={"seconds": 3})
+    record = lines.last
+    assert record.pop("timestamp").endswith("Z")
+    assert record == {"event": "slow task", "level": "warning", "logger": "asyncio", "seconds": 3}
+
+
+def test_a_warning_of_python_becomes_a_record(lines: Lines) -> None:
+    """And does not go to standard error by itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=True)
+        warnings.warn("old thing", UserWarning, stacklevel=1)
+    assert lines.last["logger"] == "py.warnings"
+    assert "old thing" in lines.last["event"]
+
+
+def test_what_a_request_bound_is_in_every_record_of_it(lines: Lines) -> None:
+    """Own and foreign ones alike."""
+    with structlog.contextvars.bound_contextvars(request_id="8f14e45f"):
+        logs.get("web").info("request.served")
+        logging.getLogger("aiohttp.server").error("oops")
+    logs.get("web").info("request.served")
+    assert [record.get("request_id") for record in lines.records] == ["8f14e45f", "8f14e45f", None]
+
+
+def test_the_trail_is_a_stream_of_its_own(lines: Lines) -> None:
+    """By the name of its logger, which is all a collector needs."""
+    logs.get("audit").info("entry.written", seq=1)
+    assert lines.last["logger"] == "audit"
+
+
+def test_debug_records_and_access_lines_are_left_out(lines: Lines) -> None:
+    """The access line holds the request line; one canonical record a request replaces it."""
+    logs.get("web").debug("noise.made")
+    logging.getLogger("redis").debug("noise")
+    logging.getLogger("aiohttp.access").critical("GET /v1/calls/1/redaction")
+    assert lines.text == ""
+
+
+def fail(text: str, *, cause: Exception | None) -> None:
+    local = "local-" + "value"
+    if local:
+        raise ValueError(text) from cause
+
+
+@dataclass
+class Thing:
+    number: str
+
+    def __str__(self) -> str:
+        return f"thing {self.number}"
+
+
+@pytest.mark.parametrize("canary", [CARD, SECRET, f"{SECRET}-longer", "4111111111111111"])
+def test_no_card_and_no_secret_leaves_whatever_holds_it(lines: Lines, canary: str) -> None:
+    """Event, field, name, nested, foreign argument, extra, bytes, object, exception, its cause, stack."""
+    logs.get("x").info(f"event {canary}", field=canary, nested={canary: [canary, (canary, {canary})]})
+    logs.get("x").info("bytes", content=canary.encode(), thing=Thing(canary), **{canary: 1})
+    logging.getLogger("lib").error("argument %s and %r", canary, canary, extra={"extra": canary})
+    try:
+        fail(f"bad answer {canary}", cause=KeyError(canary))
+    except ValueError as error:
+        logs.get("x").exception("adapter.failed", error=error)
+        logging.getLogger("lib").exception("failed")
+    logs.get("x").info("stack", stack_info=True)
+    assert len(lines.records) == 6
+    assert canary not in lines.text
+    assert "1111" not in lines.text
+    assert "vendor-Key" not in lines.text
+    assert "-longer" not in lines.text
+
+
+def test_numbers_that_are_cards_are_masked_and_others_stay_numbers(lines: Lines) -> None:
+    """A card is not always a text."""
+    logs.get("x").info("e", card=4111111111111111, real=4111111111111111.0, small=7, part=0.5)
+    record = lines.last
+    assert (record["card"], record["real"]) == ("*" * 16, "*" * 16 + ".*")
+    assert (record["small"], record["part"]) == (7, 0.5)
+
+
+def test_what_is_too_deep_is_still_masked(lines: Lines) -> None:
+    """Nesting is no way around, and a structure that holds itself ends."""
+    deep: Any = [CARD]
+    for _ in range(20):
+        deep = [deep]
+    logs.get("x").info("e", deep=deep)
+    loop: list[Any] = []
+    loop.append(loop)
+    logs.get("x").info("e", loop=loop)
+    assert len(lines.records) == 2
+    assert "1111" not in lines.text
+
+
+def test_short_secrets_are_not_masked(lines: Lines) -> None:
+    """Three letters would be found in every word and hide nothing."""
+    logs.get("x").info("alphabet", text="abcdef")
+    assert lines.last["text"] == "abcdef"
+
+
+@pytest.mark.parametrize("key", ["hash", "previous", "op", "request_id"])
+def test_digests_and_ids_of_our_own_are_left_whole(lines: Lines, key: str) -> None:
+    """One in fifty digests looks like a card number; seals in the log must stay checkable."""
+    digest = ("ab" + "4111111111111111" + "0" * 64)[:64]
+    name = str(uuid.UUID("4111111111111111a111111111111111"))
+    logs.get("x").info("e", **{key: digest})
+    assert lines.last[key] == digest
+    logs.get("x").info("e", **{key: name})
+    assert lines.last[key] == name
+    logs.get("x").info("e", other=digest)
+    assert lines.last["other"] != digest
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["4111111111111111", "4111-1111-1111-1111", "4111-1111-1111-1111a", "4" * 32, f"x {'a' * 32} 4111111111111111"],
+)
+def test_only_the_whole_form_of_a_digest_or_id_is_left(lines: Lines, value: str) -> None:
+    """A caller's card number does not pass as a request id."""
+    logs.get("x").info("e", request_id=value)
+    assert lines.last["request_id"] != value
+
+
+def test_tracebacks_show_no_local_variables(lines: Lines) -> None:
+    """In development neither, where a rich traceback would."""
+    for production in (True, False):
+        logs.configure(production=production, stream=lines.stream)
+        try:
+            fail("plain", cause=None)
+        except ValueError:
+            logs.get("x").exception("e")
+    assert lines.text.count("ValueError: plain") == 2
+    assert "local-value" not in lines.text
+
+
+def test_development_has_lines_to_read() -> None:
+    """The same chain and masks, another last step."""
+    lines = Lines()
+    logs.configure(production=False, stream=lines.stream)
+    logs.get("x").info("recorder.confirmed", backend="pbx", number=CARD)
+    assert "recorder.confirmed" in lines.text
+    assert "backend=pbx" in lines.text
+    assert "1111" not in lines.text
+    assert not lines.text.startswith("{")
+
+
+def test_a_logger_made_before_configuration_follows_it(lines: Lines) -> None:
+    """Modules make theirs when imported; and a second configuration replaces the first."""
+    early = logs.get("early")
+    early.info("first.logged")
+    later = Lines()
+    logs.configure(production=True, stream=later.stream)
+    early.info("second.logged")
+    assert [record["event"] for record in lines.records] == ["first.logged"]
+    assert [record["event"] for record in later.records] == ["second.logged"]
+
+
+def test_records_can_be_captured_after_a_logger_was_used(lines: Lines) -> None:
+    """Tests of other modules rely on it; a cached logger would go on writing."""
+    logger = logs.get("x")
+    logger.info("first.logged")
+    with structlog.testing.capture_logs() as captured:
+        logger.info("second.logged")
+    assert [record["event"] for record in captured] == ["second.logged"]
+    assert [record["event"] for record in lines.records] == ["first.logged"]
+
+
+def test_standard_output_is_where_it_is_at_the_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is kept of a stream that was replaced since."""
+    logs.configure(production=True)
+    logs.get("x").info("e")
+    assert json.loads(capsys.readouterr().out)["event"] == "e"
+
+
+def test_a_record_that_cannot_be_written_breaks_nothing_and_is_not_repeated(
+    lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The standard handler would print it with its arguments."""
+
+    class Unprintable:
+        def __str__(self) -> str:
+            raise RuntimeError(CARD)
+
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if isinstance(handler, logs._Lines)]
+    logs.get("x").info("e", value=Unprintable())
+    logging.getLogger("lib").error("needs %d", CARD)
+    lines.stream.close()
+    logs.get("x").info("e", number=CARD)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert [json.loads(line)["event"] for line in captured.err.splitlines()] == ["log.lost"] * 3
+
+
+def test_a_lone_surrogate_does_not_lose_the_record(lines: Lines) -> None:
+    """Bytes that a client sent as a header can be no text at all."""
+    logs.get("x").info("e", header="caf\udce9")
+    assert lines.last["event"] == "e"
