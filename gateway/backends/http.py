@@ -1,0 +1,324 @@
+"""The one place that speaks HTTP with vendors: builds URLs, sends once, keeps the limits, translates every fault.
+
+    before a connection was there    NotSent      CONNECTION_FAILED, BUSY (none free by the deadline), MISCONFIGURED
+    after it                         Unconfirmed  TIMEOUT, CONNECTION_LOST, BAD_ANSWER
+    answers nobody should judge      Unconfirmed  REDIRECTED (3xx), RATE_LIMITED (429), SERVER_ERROR (5xx)
+
+A fault never carries the text of the library or the vendor: they quote URLs, and URLs hold keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import quote, urlencode
+from xml.etree.ElementTree import ParseError
+
+import aiohttp
+import orjson
+from defusedxml import ElementTree
+from yarl import URL
+
+from gateway.backends.contract import BackendError, NotSent, Refused, Unconfirmed
+from gateway.model import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import SimpleNamespace
+    from xml.etree.ElementTree import Element
+
+    from gateway.backends.settings import BackendSettings
+
+BODY_LIMIT = 64 * 1024
+KEEPALIVE_SECONDS = 15.0
+
+_UNESCAPED = "*@"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One request to the vendor.
+
+    `path` are segments below the base URL's path (below the host's root with `root`): each is one segment
+    whatever it holds. At most one of `form` and `json` is set. `limit` is how many bytes the answer may have.
+    """
+
+    method: str
+    path: tuple[str, ...] = ()
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    form: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
+    json: Mapping[str, object] | tuple[Mapping[str, object], ...] | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    root: bool = False
+    limit: int = BODY_LIMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpReply:
+    """A whole answer, within the limit of its request; the names in `headers` know no case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def json(self) -> object:
+        """The body as JSON. `Unconfirmed` for anything else: duplicate names, NaN, bottomless nesting too."""
+        try:
+            return json.loads(self.body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise Unconfirmed(Fault.BAD_ANSWER) from None
+
+    def xml(self) -> Element:
+        """The body's root element. `Unconfirmed` for anything but plain XML: DTDs and entities too."""
+        try:
+            root: Element = ElementTree.fromstring(self.body, forbid_dtd=True)
+        except (ParseError, ValueError, LookupError):
+            raise Unconfirmed(Fault.BAD_ANSWER) from None
+        return root
+
+    def expect_ok(self) -> None:
+        """Pass 200. `Refused` for a 4xx that says why it did nothing, else `Unconfirmed`."""
+        match self.status:
+            case 200:
+                return
+            case 401 | 403:
+                raise Refused(Fault.UNAUTHENTICATED)
+            case 404 | 405:
+                raise Refused(Fault.MISCONFIGURED)
+            case 408:
+                raise Unconfirmed(Fault.TIMEOUT)
+            case status if 400 <= status < 500:  # noqa: PLR2004 -- the class of client errors
+                raise Refused(Fault.REFUSED)
+            case _:
+                raise Unconfirmed(Fault.BAD_ANSWER)
+
+
+def as_object(value: object) -> Mapping[str, object]:
+    """`value` if it is a JSON object, else `Unconfirmed`."""
+    if isinstance(value, dict):
+        return value
+    raise Unconfirmed(Fault.BAD_ANSWER)
+
+
+def as_list(value: object) -> list[object]:
+    """`value` if it is a JSON array, else `Unconfirmed`."""
+    if isinstance(value, list):
+        return value
+    raise Unconfirmed(Fault.BAD_ANSWER)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate name")
+    return members
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError("not a JSON number")
+
+
+def build_url(base_url: str, request: HttpRequest) -> URL:
+    """The only builder of vendor URLs. `ValueError` for a segment that no escaping makes one segment."""
+    base = URL(base_url)
+    above = "" if request.root else base.raw_path.rstrip("/")
+    path = "".join(f"/{_segment(text)}" for text in request.path)
+    return URL.build(
+        scheme=base.scheme,
+        authority=base.raw_authority,
+        path=above + path or "/",
+        query_string=urlencode(request.query, safe=_UNESCAPED, quote_via=quote),
+        encoded=True,
+    )
+
+
+def _segment(text: str) -> str:
+    if text in {"", ".", ".."} or not text.isprintable():
+        raise ValueError("not a path segment")
+    return quote(text, safe=_UNESCAPED)
+
+
+def _headers(request: HttpRequest) -> dict[str, str]:
+    if not all(value.isascii() and value.isprintable() for _, value in request.headers):
+        raise ValueError("not a header value")
+    return {
+        "Accept-Encoding": "identity",
+        "User-Agent": "redaction-gateway",
+        **_content_type(request),
+        **dict(request.headers),
+    }
+
+
+def _content_type(request: HttpRequest) -> dict[str, str]:
+    if request.form is not None:
+        return {"Content-Type": "application/x-www-form-urlencoded"}
+    return {"Content-Type": "application/json"} if request.json is not None else {}
+
+
+def _body(request: HttpRequest) -> bytes | None:
+    if request.form is not None:
+        return urlencode(request.form, safe=_UNESCAPED).encode()
+    if request.json is not None:
+        return orjson.dumps(request.json)
+    return None
+
+
+class _Stage(enum.Enum):
+    """How far one attempt got."""
+
+    PREPARING = enum.auto()
+    QUEUED = enum.auto()
+    CONNECTING = enum.auto()
+    CONNECTED = enum.auto()
+
+
+class _Attempt:
+    """One sending of one request."""
+
+    def __init__(self) -> None:
+        self.stage = _Stage.PREPARING
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Whatever aiohttp, the sockets or the deadline throw comes out as one of ours, without its text."""
+        try:
+            yield
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._ours(error) from None
+
+    def _ours(self, error: Exception) -> BackendError:
+        match self.stage, error:
+            case (_Stage.QUEUED, _):
+                return NotSent(Fault.BUSY)
+            case (_Stage.PREPARING, ValueError()):
+                return NotSent(Fault.MISCONFIGURED)
+            case (_Stage.PREPARING | _Stage.CONNECTING, _):
+                return NotSent(Fault.CONNECTION_FAILED)
+            case (_, TimeoutError()):
+                return Unconfirmed(Fault.TIMEOUT)
+            case (_, aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | OSError()):
+                return Unconfirmed(Fault.CONNECTION_LOST)
+            case _:
+                return Unconfirmed(Fault.BAD_ANSWER)
+
+    async def once(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Send, and let no exception past on which aiohttp would send a GET or PUT again by itself (it does when a
+        kept connection drops): a command goes out once."""
+        with self.translated():
+            return await handler(request)
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Tells each attempt how far it got: only aiohttp knows when a connection was there."""
+    config = aiohttp.TraceConfig()
+    config.on_connection_queued_start.append(_moves_to(_Stage.QUEUED))
+    config.on_connection_create_start.append(_moves_to(_Stage.CONNECTING))
+    config.on_connection_create_end.append(_moves_to(_Stage.CONNECTED))
+    config.on_connection_reuseconn.append(_moves_to(_Stage.CONNECTED))
+    return config
+
+
+class _moves_to:  # noqa: N801 -- called like a function
+    def __init__(self, stage: _Stage) -> None:
+        self._stage = stage
+
+    async def __call__(self, _session: object, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.stage = self._stage
+
+
+class HttpClient:
+    """One vendor account's connections and cookies; `beside` another one, connections of its own but the same
+    cookies."""
+
+    def __init__(self, settings: BackendSettings, *, beside: HttpClient | None = None) -> None:
+        self._settings = settings
+        self._beside = beside
+        self._tls = settings.tls()
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def exchange(self, request: HttpRequest, *, deadline: float) -> HttpReply:
+        """Send `request` once and read the answer, by `deadline` (loop time) and within `timeout_seconds`.
+
+        Raises `NotSent` or `Unconfirmed` and nothing else.
+        """
+        now = asyncio.get_running_loop().time()
+        if deadline <= now:
+            raise NotSent(Fault.BUSY)
+        attempt = _Attempt()
+        with attempt.translated():
+            async with asyncio.timeout_at(min(deadline, now + self._settings.timeout_seconds)):
+                return await self._send(request, attempt)
+
+    async def _send(self, request: HttpRequest, attempt: _Attempt) -> HttpReply:
+        async with self._session().request(
+            request.method,
+            build_url(self._settings.base_url, request),
+            data=_body(request),
+            headers=_headers(request),
+            allow_redirects=False,
+            trace_request_ctx=attempt,
+            middlewares=(attempt.once,),
+        ) as response:
+            _check_status(response)
+            return HttpReply(
+                status=response.status, headers=response.headers, body=await _read_body(response, request.limit)
+            )
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._settings.max_connections,
+                    ssl=self._tls,
+                    keepalive_timeout=KEEPALIVE_SECONDS,
+                ),
+                cookie_jar=self._jar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                auto_decompress=False,
+                trust_env=False,
+                trace_configs=[_tracing()],
+            )
+        return self._opened
+
+    def _jar(self) -> aiohttp.abc.AbstractCookieJar:
+        if self._beside is not None:
+            return self._beside._session().cookie_jar  # noqa: SLF001 -- another one of the same class
+        return aiohttp.CookieJar(unsafe=True)  # cookies for a host given as an address, too
+
+    def cookies(self) -> Mapping[str, str]:
+        """What the vendor has set so far, by name."""
+        return {morsel.key: morsel.value for morsel in self._session().cookie_jar}
+
+    def clear_cookies(self) -> None:
+        self._session().cookie_jar.clear()
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    match response.status:
+        case status if 300 <= status < 400:  # noqa: PLR2004 -- the class of redirects
+            raise Unconfirmed(Fault.REDIRECTED)
+        case 429:
+            raise Unconfirmed(Fault.RATE_LIMITED)
+        case status if status >= 500:  # noqa: PLR2004 -- the class of server errors
+            raise Unconfirmed(Fault.SERVER_ERROR)
+        case _:
+            return
+
+
+async def _read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise Unconfirmed(Fault.BAD_ANSWER)
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise Unconfirmed(Fault.BAD_ANSWER)
+    return bytes(body)
