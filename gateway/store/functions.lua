@@ -1,0 +1,164 @@
+#!lua name=redaction_gateway_v1
+-- The only writer. One call of `rgw_v1_commit` moves one call's state, appends the entry of that step to the
+-- bucket's trail under the next number, and keeps the work queue in line: all of it or nothing.
+--
+-- keys  1 call (hash)  2 its entries' numbers (list)  3 trail (stream)  4 sequence (string)
+--       5 due (sorted set)   all with the bucket's tag
+-- args  1 operation id  2 expected revision  3 expected chain head  4 new revision  5 new state
+--       6 entry ('' = this step has none)  7 link  8 due at, ms ('' = not due)  9 keep for, ms ('' = keep)
+-- gives {'done'|'again', ms, seq, link} or {'stale', ms, revision, head, seq, state}
+
+local REMEMBERED = 16 -- operation ids a call remembers: a try again comes within seconds
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function find(ops, op)
+  for known, seq, link in string.gmatch(ops, '([^ ;]+) (%d+) (%x+);') do
+    if known == op then return tonumber(seq), link end
+  end
+end
+
+local function remember(ops, op, seq, link)
+  local kept = op .. ' ' .. seq .. ' ' .. link .. ';'
+  local count = 1
+  for known in string.gmatch(ops, '[^;]+;') do
+    if count == REMEMBERED then break end
+    kept = kept .. known
+    count = count + 1
+  end
+  return kept
+end
+
+local function keep(key, ms)
+  if ms == '' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ms) end
+end
+
+local function commit(keys, args)
+  local call, index, trail, sequence, due = keys[1], keys[2], keys[3], keys[4], keys[5]
+  local have = redis.call('HMGET', call, 'revision', 'head', 'seq', 'state', 'ops')
+  local revision, head, ops = have[1] or '0', have[2] or '', have[5] or ''
+  local ms = now_ms()
+  local seq, link = find(ops, args[1])
+  if seq then
+    redis.call('HSET', call, 'ops', ops) -- a write, or WAIT after it would have nothing to wait for and say yes
+    return {'again', ms, seq, link}
+  end
+  if revision ~= args[2] or head ~= args[3] then
+    return {'stale', ms, revision, head, have[3] or '0', have[4] or ''}
+  end
+  seq = tonumber(have[3] or '0')
+  if args[6] ~= '' then
+    seq = redis.call('INCR', sequence)
+    redis.call('XADD', trail, seq .. '-0', 'e', args[6], 'h', args[7], 't', ms)
+    redis.call('RPUSH', index, seq)
+  end
+  redis.call('HSET', call, 'revision', args[4], 'head', args[7], 'seq', seq, 'state', args[5],
+    'ops', remember(ops, args[1], seq, args[7]))
+  if args[8] == '' then redis.call('ZREM', due, call) else redis.call('ZADD', due, args[8], call) end
+  redis.call('PUBLISH', trail .. ':changes', call)
+  keep(call, args[9])
+  keep(index, args[9])
+  return {'done', ms, seq, args[7]}
+end
+
+-- keys  1 lease (string)   args  1 owner  2 for, ms
+-- gives 1 when the owner has the lease (again), 0 when somebody else has
+local function lease(keys, args)
+  local owner = redis.call('GET', keys[1])
+  if owner and owner ~= args[1] then return 0 end
+  redis.call('SET', keys[1], args[1], 'PX', args[2])
+  return 1
+end
+
+-- Which open redactions mean the same recorder of the same call. A target is a hash of redactions, each with the
+-- time of its first claim and how often it claimed since ("ms:count"), and under '~' until when a command may land
+-- that lets a party be recorded.
+local LOOSE = '~'
+local CLAIM_MS = 7 * 24 * 3600 * 1000 -- no call lasts so long: what a crash left behind goes by itself
+
+local function others(target, member)
+  local found, loose = {}, '0'
+  local fields = redis.call('HGETALL', target)
+  for i = 1, #fields, 2 do
+    if fields[i] == LOOSE then
+      loose = fields[i + 1]
+    elseif fields[i] ~= member then
+      found[#found + 1] = fields[i]
+      found[#found + 1] = fields[i + 1]
+    end
+  end
+  return found, loose
+end
+
+-- keys  1 target   args  1 redaction
+-- gives {ms, own claim, {redaction, claim, …}, loose until}
+local function claim(keys, args)
+  local ms = now_ms()
+  local since, count = string.match(redis.call('HGET', keys[1], args[1]) or '', '(%d+):(%d+)')
+  local own = (since or ms) .. ':' .. ((count or 0) + 1)
+  redis.call('HSET', keys[1], args[1], own)
+  redis.call('PEXPIRE', keys[1], CLAIM_MS)
+  local found, loose = others(keys[1], args[1])
+  return {ms, own, found, loose}
+end
+
+-- keys  1 target   args  1 redaction  2 lands before, ms  then pairs: a redaction that is over, its claim
+-- gives {ms, own claim, {redaction, claim, …}}: when nobody else is left, the loosening is on record
+local function loosen(keys, args)
+  for i = 3, #args, 2 do
+    if redis.call('HGET', keys[1], args[i]) == args[i + 1] then redis.call('HDEL', keys[1], args[i]) end
+  end
+  local found, loose = others(keys[1], args[1])
+  if #found == 0 and tonumber(args[2]) > tonumber(loose) then
+    redis.call('HSET', keys[1], LOOSE, args[2])
+    redis.call('PEXPIRE', keys[1], CLAIM_MS)
+  end
+  return {now_ms(), redis.call('HGET', keys[1], args[1]) or '', found}
+end
+
+-- keys  1 target   args  1 redaction  2 its claim, when it means the target no more ('' when it still does)
+--       3 the lands-before of a command that has landed ('' = nothing has)
+local function release(keys, args)
+  local target = keys[1]
+  if args[3] ~= '' and redis.call('HGET', target, LOOSE) == args[3] then redis.call('HDEL', target, LOOSE) end
+  -- A claim that was renewed meanwhile is another redaction's by now, though the call is the same.
+  if args[2] == '' or redis.call('HGET', target, args[1]) ~= args[2] then return 0 end
+  redis.call('HDEL', target, args[1])
+  local found, loose = others(target, args[1])
+  if #found == 0 and loose ~= '0' then redis.call('PEXPIREAT', target, math.max(tonumber(loose), now_ms()) + 60000) end
+  return 1
+end
+
+-- An operation that a client named: taken once, whoever asks again.
+-- keys  1 name (hash)   args  1 fingerprint of the request  2 runs at the most for, ms  3 keep for, ms
+-- gives 'new', 'running', 'done' or 'other'
+local function once(keys, args)
+  local have = redis.call('HMGET', keys[1], 'fingerprint', 'until')
+  local ms = now_ms()
+  if not have[1] then
+    redis.call('HSET', keys[1], 'fingerprint', args[1], 'until', ms + args[2])
+    redis.call('PEXPIRE', keys[1], args[3])
+    return 'new'
+  end
+  if have[1] ~= args[1] then return 'other' end
+  return tonumber(have[2]) > ms and 'running' or 'done'
+end
+
+-- keys  1 name   args  1 fingerprint  2 'done', or 'free' when nothing was done
+local function once_over(keys, args)
+  if redis.call('HGET', keys[1], 'fingerprint') ~= args[1] then return 0 end
+  if args[2] == 'free' then return redis.call('DEL', keys[1]) end
+  redis.call('HSET', keys[1], 'until', 0)
+  return 1
+end
+
+redis.register_function('rgw_v1_once', once)
+redis.register_function('rgw_v1_once_over', once_over)
+redis.register_function('rgw_v1_claim', claim)
+redis.register_function('rgw_v1_loosen', loosen)
+redis.register_function('rgw_v1_release', release)
+redis.register_function('rgw_v1_commit', commit)
+redis.register_function('rgw_v1_lease', lease)

@@ -1,0 +1,111 @@
+"""The store as everybody else sees it: when it is known to be away, the answer comes at once.
+
+Only the first to meet the trouble waits for it. Whoever is in a hurry (a mute) is then told at once; whoever has
+time (anything that needs the store) waits for the verdict of the watch, which takes a moment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from gateway.store.contract import StoreUnavailable, StoreUnsettled
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from gateway.model import CallKey
+    from gateway.store.contract import Change, Claim, Claims, Committed, Stale, Store, Stored, TrailEntry, Turn
+
+_T = TypeVar("_T")
+
+HURRIED_SECONDS = 0.25  # who waits no longer than this for a command has no time for a verdict either
+
+
+class Verdict(Protocol):
+    """Whether the store is there, as far as is known."""
+
+    @property
+    def up(self) -> bool: ...
+
+    @property
+    def doubted(self) -> bool:
+        """Something went wrong and it is being asked whether the store is there."""
+        ...
+
+    def doubt(self) -> None: ...
+
+    async def verdict(self) -> None:
+        """Wait until there is no doubt."""
+        ...
+
+
+class GuardedStore:
+    """`store` behind the verdict of its watch; the same promises."""
+
+    def __init__(self, store: Store, watch: Verdict) -> None:
+        self._store = store
+        self._watch = watch
+
+    async def open(self) -> None:
+        await self._store.open()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def commit(self, change: Change, *, within: float) -> Committed | Stale:
+        return await self._guarded(lambda: self._store.commit(change, within=within), within)
+
+    async def load(self, key: CallKey, *, within: float) -> Stored | None:
+        return await self._guarded(lambda: self._store.load(key, within=within), within)
+
+    async def entries(self, key: CallKey, *, within: float) -> tuple[TrailEntry, ...]:
+        return await self._guarded(lambda: self._store.entries(key, within=within), within)
+
+    async def due(self, number: int, *, until: int, most: int, within: float) -> tuple[CallKey, ...]:
+        return await self._guarded(lambda: self._store.due(number, until=until, most=most, within=within), within)
+
+    async def lease(self, number: int, *, owner: str, ms: int, within: float) -> bool:
+        return await self._guarded(lambda: self._store.lease(number, owner=owner, ms=ms, within=within), within)
+
+    async def claim(self, target: str, key: CallKey, *, within: float) -> Claims:
+        return await self._guarded(lambda: self._store.claim(target, key, within=within), within)
+
+    async def loosen(
+        self, target: str, key: CallKey, *, lands_before: int, over: tuple[Claim, ...], within: float
+    ) -> Claims:
+        return await self._guarded(
+            lambda: self._store.loosen(target, key, lands_before=lands_before, over=over, within=within), within
+        )
+
+    async def release(self, target: str, key: CallKey, *, own: str, landed: int | None, within: float) -> None:
+        await self._guarded(lambda: self._store.release(target, key, own=own, landed=landed, within=within), within)
+
+    async def once(self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, within: float) -> Turn:
+        return await self._guarded(
+            lambda: self._store.once(name, fingerprint, runs_ms=runs_ms, keep_ms=keep_ms, within=within), within
+        )
+
+    async def once_over(self, name: str, fingerprint: str, *, done: bool, within: float) -> None:
+        await self._guarded(lambda: self._store.once_over(name, fingerprint, done=done, within=within), within)
+
+    def changes(self) -> AsyncIterator[CallKey]:
+        return self._store.changes()
+
+    async def ping(self, *, within: float) -> None:
+        await self._store.ping(within=within)
+
+    async def _guarded(self, work: Callable[[], Awaitable[_T]], within: float) -> _T:
+        await self._admit(within)
+        try:
+            return await work()
+        except StoreUnsettled:  # it is there and says so: no doubt about that
+            raise
+        except StoreUnavailable:
+            self._watch.doubt()
+            raise
+
+    async def _admit(self, within: float) -> None:
+        if self._watch.doubted and within > HURRIED_SECONDS:
+            await self._watch.verdict()
+        if self._watch.doubted or not self._watch.up:
+            raise StoreUnavailable("known to be away")

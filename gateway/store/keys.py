@@ -1,0 +1,118 @@
+"""The names of what is stored, and what stands there as data. Everything of a bucket carries its hash tag."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from gateway.model import CallKey
+from gateway.store.codec import decode, encode
+from gateway.store.contract import BUCKETS, Claim, Stored, StoreUnavailable, TrailEntry, bucket
+
+if TYPE_CHECKING:
+    from gateway.store.contract import Change
+
+CHANGES = "{b*}:audit:changes"  # the channels on which every change is told, as a pattern
+
+
+def tag(number: int) -> str:
+    """The hash tag of everything in bucket `number`."""
+    return f"{{b{number}}}"
+
+
+class Keys:
+    """The names of one call's and its bucket's keys."""
+
+    def __init__(self, key: CallKey) -> None:
+        self.bucket = bucket(key)
+        self.call = f"{tag(self.bucket)}:call:{member(key)}"
+        self.index = f"{tag(self.bucket)}:entries:{member(key)}"
+        self.trail = trail(self.bucket)
+        self.sequence = sequence(self.bucket)
+        self.due = due(self.bucket)
+
+    def all(self) -> tuple[str, ...]:
+        return self.call, self.index, self.trail, self.sequence, self.due
+
+
+def trail(number: int) -> str:
+    return f"{tag(number)}:audit"
+
+
+def sequence(number: int) -> str:
+    return f"{tag(number)}:seq"
+
+
+def due(number: int) -> str:
+    return f"{tag(number)}:due"
+
+
+def lease(number: int) -> str:
+    return f"{tag(number)}:lease"
+
+
+def probe(number: int, name: str) -> str:
+    return f"{tag(number)}:probe:{name}"
+
+
+def spread(kind: str, name: str) -> tuple[int, str]:
+    """A key that belongs to no call, and the bucket that its name gives it."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % BUCKETS
+    return number, f"{tag(number)}:{kind}:{name}"
+
+
+def member(key: CallKey) -> str:
+    return f"{key.tenant}:{key.call_id}"
+
+
+def claims(found: list[bytes]) -> tuple[Claim, ...]:
+    pairs = zip(found[::2], found[1::2], strict=True)
+    return tuple(Claim(key=_from_member(word.decode()), token=token.decode()) for word, token in pairs)
+
+
+def call_key(name: bytes) -> CallKey:
+    """A call's key from the name of its hash; a tenant has no colon."""
+    return _from_member(name.decode().split(":", 2)[2])
+
+
+def _from_member(word: str) -> CallKey:
+    tenant, call_id = word.split(":", 1)
+    return CallKey(tenant=tenant, call_id=call_id)
+
+
+def arguments(change: Change) -> tuple[str | bytes | int, ...]:
+    """A step as the function takes it."""
+    before = change.before
+    return (
+        change.op,
+        before.redaction.revision if before else 0,
+        before.head if before else "",
+        change.after.revision,
+        encode(change.after),
+        change.entry,
+        change.link,
+        "" if change.due_at is None else change.due_at,
+        "" if change.keep_ms is None else change.keep_ms,
+    )
+
+
+def stored(key: CallKey, *, head: bytes | None, seq: bytes | int | None, state: bytes | None) -> Stored | None:
+    if not state or not head:
+        return None
+    redaction = decode(state)
+    if redaction.key != key:
+        raise StoreUnavailable("the state is another call's")
+    return Stored(redaction=redaction, head=head.decode(), seq=int(seq or 0))
+
+
+def trail_entry(number: int, row: tuple[bytes, list[bytes]]) -> TrailEntry:
+    """A row of the stream: its id, and its members one after the other."""
+    name, flat = row
+    members = dict(zip(flat[::2], flat[1::2], strict=True))
+    return TrailEntry(
+        bucket=number,
+        seq=int(name.split(b"-")[0]),
+        at=int(members[b"t"]),
+        link=members[b"h"].decode(),
+        entry=members[b"e"],
+    )

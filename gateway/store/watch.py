@@ -1,0 +1,120 @@
+"""Is the store there? Asked every second, so that health does not depend on traffic, and at once when somebody
+had trouble with it; while it is away, ten times a second.
+
+Healthy is a store that gives back what was just written. A store that was away may have been replaced: before it
+counts as up again it is checked anew. One that no longer has what was written the last time has lost something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.clock import new_id
+from gateway.metrics import Device
+from gateway.store.contract import StoreError, StoreUnavailable
+from gateway.store.guard import GuardedStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gateway.metrics import Metrics
+    from gateway.store.contract import Store, WatchedStore
+
+_log = structlog.stdlib.get_logger("store")
+
+EVERY_SECONDS = 1.0
+AWAY_SECONDS = 0.1
+PROBE_SECONDS = 0.15
+
+
+class StoreWatch:
+    """`node` names the probe's key. `reached` is called whenever the store is there again, and when it has lost
+    something meanwhile: whoever set it looks what is missing."""
+
+    def __init__(
+        self, store: WatchedStore, *, node: str, metrics: Metrics, every_seconds: float = EVERY_SECONDS
+    ) -> None:
+        self.raw = store
+        self.store: Store = GuardedStore(store, self)
+        self.reached: Callable[[], None] = _nobody
+        self.up = False
+        self._node = node
+        self._metrics = metrics
+        self._every = every_seconds
+        self._certain = asyncio.Event()
+        self._certain.set()
+        self._wake = asyncio.Event()
+        self._word = ""
+
+    @property
+    def doubted(self) -> bool:
+        return not self._certain.is_set()
+
+    def doubt(self) -> None:
+        """Somebody had trouble: ask now."""
+        if self.up:
+            self._certain.clear()
+            self._wake.set()
+
+    async def verdict(self) -> None:
+        await self._certain.wait()
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Open the store, then keep asking. `StoreUnfit` at the start is the caller's; a store that is merely
+        away is not: muting works without it."""
+        try:
+            await self.raw.open()
+            self._say(up=True)
+            await self._probe()
+        except StoreUnavailable as error:
+            self._say(up=False, error=error)
+        task = asyncio.create_task(self._ask())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _ask(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every if self.up else AWAY_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._probe()
+            except StoreError as error:
+                self._say(up=False, error=error)
+            self._certain.set()
+
+    async def _probe(self) -> None:
+        """Written and read back; checked anew where it was away, and said where it forgot."""
+        word, expected = new_id(), self._word
+        found = await self.raw.probe(self._node, word=word, within=PROBE_SECONDS)
+        self._word = word
+        if not self.up:
+            await self.raw.open()
+        elif found != expected:
+            _log.error("store.rolled_back")
+            self.reached()
+        self._say(up=True)
+
+    def _say(self, *, up: bool, error: StoreError | None = None) -> None:
+        self._metrics.store(is_up=up)
+        self._metrics.device(Device.STORE, is_up=up)
+        before, self.up = self.up, up
+        if up and not before:
+            _log.info("store.reached")
+            self.reached()
+        if not up and before:
+            _log.error("store.lost", reason=str(error))
+
+
+def _nobody() -> None:
+    """Nobody asked to be called."""
