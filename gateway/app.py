@@ -1,0 +1,230 @@
+"""The composition root: settings in, a running gateway out. The only place that knows every part."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import gateway
+from gateway import logs
+from gateway.audit.journal import Journal
+from gateway.auth import Authenticator, NoTokens
+from gateway.clock import Clock
+from gateway.describe import Scribe
+from gateway.evidence import Policy
+from gateway.heal import Healer
+from gateway.ledger import Ledger
+from gateway.live import Live
+from gateway.metrics import CONTENT_TYPE, Metrics
+from gateway.model import Vendor
+from gateway.reconcile import Reconciler
+from gateway.recorders import Recorders
+from gateway.routing import Route
+from gateway.service import Service, tools
+from gateway.service.claims import ClaimBook
+from gateway.service.dated import Dated
+from gateway.service.tools import Tools
+from gateway.store.contract import StoreUnavailable
+from gateway.store.embedded import EmbeddedServer
+from gateway.store.redis import RedisStore
+from gateway.store.watch import StoreWatch
+from gateway.web.admin import build_admin
+from gateway.web.app import build_app
+from gateway.web.reception import Rules
+from gateway.web.server import Bind, listening
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from pydantic import SecretBytes
+
+    from gateway.model import Redaction
+    from gateway.settings import Settings
+    from gateway.store.contract import Store
+
+_log = logs.get("gateway")
+
+SHUTDOWN_SECONDS = 10.0
+_NO_KEY = bytes(32)  # development without audit keys: the settings refuse it in production
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """A gateway that serves. `port` and `admin_port` are the real ones; `ready` is False once it is to stop."""
+
+    port: int
+    admin_port: int
+    ready: bool = True
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """Serve while the block runs; at its end the work under way is finished.
+
+    Raises `StoreUnfit` for a store that must not be used, `StoreUnavailable` when the embedded one does not start.
+    """
+    async with AsyncExitStack() as stack:
+        clock = Clock()
+        metrics = _metrics(settings)
+        raw = await _store(settings, stack)
+        watch = StoreWatch(raw, node=_node(), metrics=metrics)
+        await stack.enter_async_context(watch.watching())
+        journal = _journal(settings, clock, metrics)
+        recalled = await journal.open()
+        stack.push_async_callback(journal.close)
+        parts = _tools(settings, watch.store, clock, metrics, journal)
+        parts.ledger.local.recall(recalled)
+        parts.ledger.catchup.claim = _claim(parts)
+        stack.push_async_callback(parts.recorders.close)
+        healer = Healer(parts.ledger, journal, watch, raw, scribe=parts.scribe, metrics=metrics)
+        watch.reached = healer.wake
+        await stack.enter_async_context(healer.healing())
+        reconciler = Reconciler(parts, watch.store, Dated(parts), node=_node())
+        await stack.enter_async_context(reconciler.working())
+        backends = parts.recorders.backends.values()
+        await stack.enter_async_context(parts.listening.listening(backends, reconciler.nudge))
+        live = Live()
+        await stack.enter_async_context(live.hearing(watch.store))
+        state = Running(port=0, admin_port=0)
+        state.admin_port = await stack.enter_async_context(_admin(settings, state, metrics))
+        state.port = await stack.enter_async_context(_public(settings, parts, watch.store, live))
+        _log.info("gateway.started", port=state.port, admin_port=state.admin_port, version=gateway.__version__)
+        stack.callback(_log.info, "gateway.stopped")
+        try:
+            yield state
+        finally:
+            state.ready = False
+            live.end()
+
+
+def _metrics(settings: Settings) -> Metrics:
+    vendors = {name: Vendor(backend.vendor) for name, backend in settings.backends.items()}
+    plaintext = [name for name, backend in settings.backends.items() if backend.plaintext]
+    return Metrics(vendors, version=gateway.__version__, plaintext=plaintext)
+
+
+async def _store(settings: Settings, stack: AsyncExitStack) -> RedisStore:
+    url = settings.store.url.get_secret_value()
+    if settings.store.embedded:
+        server = EmbeddedServer(settings.store.directory)
+        await server.start()
+        stack.push_async_callback(server.stop)
+        url = server.url
+    store = RedisStore(url, strict=settings.production, replicas=settings.store.replicas_to_wait_for)
+    stack.push_async_callback(store.close)
+    return store
+
+
+def _journal(settings: Settings, clock: Clock, metrics: Metrics) -> Journal:
+    directory = settings.store.directory / "journal"
+    return Journal(directory, key=_bytes(settings.audit.hmac_key), ms=clock.ms, metrics=metrics)
+
+
+def _claim(parts: Tools) -> Callable[[Redaction], Awaitable[int]]:
+    """A call that was muted while the store was away claims its targets when it is healed."""
+
+    async def claim(redaction: Redaction) -> int:
+        claimed = await parts.claims.claim(redaction.key, redaction.recorders, within=tools.STORE_SECONDS)
+        if not claimed.sure:
+            raise StoreUnavailable("not claimed in time")
+        return max(claimed.loose_until, claimed.stood_at)
+
+    return claim
+
+
+def _tools(settings: Settings, store: Store, clock: Clock, metrics: Metrics, journal: Journal) -> Tools:
+    policy = Policy(
+        reassert_ms=int(1000 * settings.policy.reassert_seconds),
+        deadline_ms=int(1000 * settings.policy.deadline_seconds),
+    )
+    backends = [backend.build(name) for name, backend in settings.backends.items()]
+    ledger = Ledger(
+        store,
+        hmac_key=_bytes(settings.audit.hmac_key),
+        keep_ms=int(3_600_000 * settings.policy.state_retention_hours),
+        clock=clock,
+        policy=policy,
+        metrics=metrics,
+        journal=journal,
+    )
+    return Tools(
+        ledger=ledger,
+        claims=ClaimBook(store, ledger),
+        recorders=Recorders(
+            backends,
+            clock=clock,
+            metrics=metrics,
+            connections={name: backend.max_connections for name, backend in settings.backends.items()},
+        ),
+        scribe=Scribe(node=_node(), ms=clock.ms, policy=policy),
+        clock=clock,
+        metrics=metrics,
+        settings=tools.Settings(
+            deadline_seconds=settings.policy.deadline_seconds,
+            policy=policy,
+            routes=tuple(
+                Route(
+                    backends=route.backends,
+                    client=route.match.client,
+                    tenant=route.match.tenant,
+                    extension=route.match.extension,
+                    call_id=route.match.call_id,
+                )
+                for route in settings.routes
+            ),
+            optional=frozenset(name for name, backend in settings.backends.items() if backend.optional),
+        ),
+    )
+
+
+def _bytes(key: SecretBytes | None) -> bytes:
+    return key.get_secret_value() if key else _NO_KEY
+
+
+@asynccontextmanager
+async def _admin(settings: Settings, state: Running, metrics: Metrics) -> AsyncIterator[int]:
+    app = build_admin(ready=lambda: state.ready, metrics=metrics.render, metrics_type=CONTENT_TYPE)
+    listen = settings.listen
+    async with listening(app, Bind(host=listen.admin_host, port=listen.admin_port, grace_seconds=1.0)) as port:
+        yield port
+
+
+@asynccontextmanager
+async def _public(settings: Settings, parts: Tools, store: Store, live: Live) -> AsyncIterator[int]:
+    app = build_app(
+        service=Service(parts, store),
+        changes=live,
+        authenticator=Authenticator(settings.clients, _bytes(settings.audit.pepper), NoTokens()),
+        meter=parts.metrics,
+        clock=parts.clock,
+        rules=Rules(
+            backends=frozenset(settings.backends),
+            needs_actor=frozenset(name for name, client in settings.clients.items() if client.require_actor),
+            trusted_proxies=settings.listen.trusted_proxies,
+        ),
+    )
+    listen = settings.listen
+    bind = Bind(host=listen.host, port=listen.port, tls=_tls(settings), grace_seconds=SHUTDOWN_SECONDS)
+    async with listening(app, bind) as port:
+        yield port
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    tls = settings.listen.tls
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.client_ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate, tls.private_key)
+    if tls.client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _node() -> str:
+    """This process, as entries and leases name it."""
+    return f"{socket.gethostname()}-{os.getpid()}"

@@ -1,0 +1,166 @@
+"""The store gets what it missed of a call: every entry once, marked as healed, and the tighter state.
+
+An entry that is there already (its answer was lost, or another try was faster) is known by its bytes, and by the
+operation's name where the store still remembers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.audit.chain import GENESIS, link
+from gateway.audit.entry import healed
+from gateway.audit.note import Ack
+from gateway.decide import loosened
+from gateway.mend import mended
+from gateway.metrics import Device, Written
+from gateway.store.contract import Change, Committed, StoreUnavailable, bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from gateway.audit.journal import Trail
+    from gateway.audit.note import Note
+    from gateway.clock import Clock
+    from gateway.local import Local, LocalCalls
+    from gateway.metrics import Metrics
+    from gateway.model import CallKey, Redaction
+    from gateway.store.contract import Store, Stored, TrailEntry
+
+_audit = structlog.stdlib.get_logger("audit")
+
+ROUNDS = 16  # how often a call is tried anew because somebody else was faster
+
+
+class Catchup:
+    """`claim` is asked before an open redaction is healed: it claims the targets that were muted without asking,
+    and gives until when (ms) somebody else's command may land there."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Trail,
+        local: LocalCalls,
+        *,
+        hmac_key: bytes,
+        keep_ms: int,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.claim: Callable[[Redaction], Awaitable[int]] = _unclaimed
+        self._store = store
+        self._journal = journal
+        self._local = local
+        self._key = hmac_key
+        self._keep_ms = keep_ms
+        self._clock = clock
+        self._metrics = metrics
+
+    async def heal(self, key: CallKey, *, within: float) -> None:
+        """Nothing is missing of the call when this returns. Raises `StoreUnavailable`: something still is."""
+        local = self._local.get(key)
+        if local is None or not local.pending:
+            return
+        try:
+            async with asyncio.timeout(within), local.healing:
+                await self._heal_all(key, local, within)
+        except TimeoutError:
+            raise StoreUnavailable("not healed in time") from None
+        finally:
+            self._metrics.gap(self._local.gap())
+
+    def found(self, entries: Iterable[TrailEntry]) -> None:
+        """These are in the store: whichever of them was missing is not."""
+        have = {entry.entry: entry for entry in entries}
+        for _, local in self._local.adrift():
+            for pending in [one for one in local.pending if self._there(one.note, have)]:
+                local.done(pending)
+
+    async def rejournal(self) -> None:
+        """Write to the journal what neither device has."""
+        for _, local in self._local.adrift():
+            for pending in [one for one in local.pending if not one.journaled]:
+                pending.journaled = await self._journal.write(pending.note)
+            local.journaled = all(pending.journaled for pending in local.pending)
+
+    async def _heal_all(self, key: CallKey, local: Local, within: float) -> None:
+        known = await self._store.entries(key, within=within) if local.pending else ()
+        have = {entry.entry: entry for entry in known}
+        while local.pending:
+            first = local.pending[0]
+            if not self._there(first.note, have):
+                await self._heal(key, local, first.note, within)
+            local.done(first)
+        stored = await self._store.load(key, within=within)
+        if stored is not None and not local.pending:
+            local.settled(stored.redaction)
+        if not local.redaction.open:
+            self._local.forget(key)
+
+    def _there(self, note: Note, have: dict[bytes, TrailEntry]) -> bool:
+        found = have.get(note.entry) or have.get(healed(note.entry))
+        if found is not None:
+            self._acknowledged(note, found.seq, found.link)
+        return found is not None
+
+    async def _heal(self, key: CallKey, local: Local, note: Note, within: float) -> None:
+        loose_before = await self.claim(local.redaction) if local.redaction.open and not local.mended else 0
+        for _ in range(ROUNDS):
+            stored = await self._store.load(key, within=within)
+            newest = local.redaction
+            change = self._change(stored, local, note, loose_before)
+            done = await self._store.commit(change, within=within)
+            if isinstance(done, Committed):
+                if self._healed(change, done, note):
+                    local.mended = local.redaction is newest  # or something more was missed meanwhile
+                return
+        raise StoreUnavailable("the call changes faster than it can be healed")
+
+    def _change(self, stored: Stored | None, local: Local, note: Note, loose_before: int) -> Change:
+        after = self._state(stored.redaction if stored else None, local, loose_before)
+        head, entry = stored.head if stored else GENESIS, healed(note.entry)
+        alive = after.open or after.order is not None
+        return Change(
+            op=note.op,
+            before=stored,
+            after=after,
+            entry=entry,
+            link=link(self._key, head, entry),
+            due_at=self._clock.ms() if alive else None,
+            keep_ms=None if alive else self._keep_ms,
+        )
+
+    def _state(self, current: Redaction | None, local: Local, loose_before: int) -> Redaction:
+        """Mended once: after that whoever changes the call does so knowing of it."""
+        if current is not None and local.mended:
+            return current
+        after = mended(current, local.missed())
+        if loose_before <= after.loose_before:
+            return after
+        return replace(loosened(after, before=loose_before), revision=after.revision + 1)
+
+    def _healed(self, change: Change, committed: Committed, note: Note) -> bool:
+        """False: the answer is to an earlier try of the same step, whose entry was there before."""
+        self._acknowledged(note, committed.seq, committed.link)
+        if committed.link != change.link:
+            return False
+        self._metrics.entries(Device.STORE, Written.HEALED)
+        _audit.info(
+            "entry.healed",
+            bucket=bucket(change.after.key),
+            seq=committed.seq,
+            hash=committed.link,
+            entry=change.entry.decode(),
+        )
+        return True
+
+    def _acknowledged(self, note: Note, seq: int, hash_: str) -> None:
+        self._journal.tell(Ack(op=note.op, bucket=note.bucket, seq=seq, link=hash_))
+
+
+async def _unclaimed(_: Redaction) -> int:
+    return 0

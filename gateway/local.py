@@ -1,0 +1,134 @@
+"""What this process knows by itself of the calls that it muted, for as long as the store cannot be asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.mend import Missed
+from gateway.model import CallKey, HoldKey
+from gateway.store.codec import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gateway.audit.journal import Recalled
+    from gateway.audit.note import Note
+    from gateway.model import Redaction
+
+STATES = 8  # states on the way that are told apart from another pod's
+
+
+@dataclass(slots=True)
+class Pending:
+    """A step whose entry the store lacks. `journaled`: it is on disk here."""
+
+    note: Note
+    journaled: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Local:
+    """One call: its newest redaction, when to look at it again (ms), and what the store lacks of it."""
+
+    redaction: Redaction
+    due_at: int = 0
+    journaled: bool = False
+    pending: list[Pending] = field(default_factory=list)
+    ours: deque[Redaction] = field(default_factory=lambda: deque(maxlen=STATES))
+    held: set[HoldKey] = field(default_factory=set)
+    healing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    mended: bool = False
+
+    def missed(self) -> Missed:
+        at = max(pending.note.at for pending in self.pending)
+        return Missed(newest=self.redaction, held=frozenset(self.held), ours=tuple(self.ours), at=at)
+
+    def add(self, note: Note, after: Redaction) -> Pending:
+        """One more step that the store lacks; not on disk yet."""
+        pending = Pending(note, journaled=False)
+        self.ours.append(self.redaction)
+        self.redaction = after
+        self.mended = False
+        self.pending.append(pending)
+        self.held |= {HoldKey(client=client, name=name) for client, name in note.held}
+        return pending
+
+    def done(self, pending: Pending) -> None:
+        """The store has it, whoever saw to that."""
+        if pending in self.pending:
+            self.pending.remove(pending)
+
+    def settled(self, redaction: Redaction) -> None:
+        """The store has everything; this is what it says."""
+        self.redaction = redaction
+        self.ours.clear()
+        self.held.clear()
+        self.mended = False
+
+
+class LocalCalls:
+    """By call; `most` of those that the store lacks nothing of are remembered, and all of the others."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._calls: OrderedDict[CallKey, Local] = OrderedDict()
+
+    def get(self, key: CallKey) -> Local | None:
+        return self._calls.get(key)
+
+    def made(self, key: CallKey, redaction: Redaction) -> Local:
+        """The call's, made now if there is none."""
+        local = self._calls.get(key)
+        if local is None:
+            self._shrink()
+            local = self._calls[key] = Local(redaction=redaction)
+        return local
+
+    def adrift(self) -> tuple[tuple[CallKey, Local], ...]:
+        """Calls that the store lacks something of."""
+        return tuple((key, local) for key, local in self._calls.items() if local.pending)
+
+    def open(self) -> Iterator[tuple[CallKey, Local]]:
+        return ((key, local) for key, local in self._calls.items() if local.redaction.open)
+
+    def gap(self) -> int:
+        return sum(len(local.pending) for local in self._calls.values())
+
+    def forget(self, key: CallKey) -> None:
+        """Nothing more need be known, unless the store lacks something."""
+        if (local := self._calls.get(key)) is not None and not local.pending:
+            del self._calls[key]
+
+    def recall(self, recalled: Recalled) -> None:
+        """What a process before this one left behind."""
+        for kept in recalled.states:
+            redaction = decode(kept.state)
+            self.made(redaction.key, redaction).journaled = True
+        self.lack(note for note in recalled.notes if not note.needed)
+
+    def lack(self, notes: Iterable[Note]) -> None:
+        """The store does not have these, oldest first: they come before whatever else it lacks."""
+        lacking: dict[CallKey, list[Note]] = {}
+        known = {pending.note.op for local in self._calls.values() for pending in local.pending}
+        for note in notes:
+            if note.op in known:
+                continue
+            lacking.setdefault(CallKey(tenant=note.tenant, call_id=note.call_id), []).append(note)
+        for key, lost in lacking.items():
+            newest = decode(lost[-1].state)
+            local = self.made(key, newest)
+            if not local.pending:
+                local.redaction = newest
+            local.pending[:0] = [Pending(note, journaled=True) for note in lost]
+            local.ours.extend(decode(note.state) for note in lost[-STATES:])
+            local.journaled = True
+            local.held |= {HoldKey(client=client, name=name) for note in lost for client, name in note.held}
+            local.mended = False
+
+    def _shrink(self) -> None:
+        spare = (key for key, local in self._calls.items() if not local.pending)
+        if len(self._calls) >= self._most and (oldest := next(spare, None)) is not None:
+            del self._calls[oldest]

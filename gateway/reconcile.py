@@ -1,0 +1,321 @@
+"""Keeps muted what is muted: finishes, proves again, mutes again. Nothing in here can let a party be recorded.
+
+Every pod takes leases on some buckets and works their queues. Two pods at the same call do no harm (every step
+is decided on the newest state, and a mute may be sent twice); the lease only saves the second one's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from gateway import decide
+from gateway.audit.entry import EntryType
+from gateway.backoff import LONGEST_SECONDS, Backoff
+from gateway.clock import new_id
+from gateway.decide import Reported
+from gateway.describe import Act
+from gateway.evidence import covers, protected
+from gateway.model import Origin, Principal
+from gateway.store.contract import BUCKETS, StoreUnavailable, bucket
+from gateway.watchlist import Watchlist
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.decide import Result
+    from gateway.model import CallKey, Recorder, Redaction
+    from gateway.service.tools import Tools
+    from gateway.store.contract import Store
+
+_log = structlog.stdlib.get_logger("reconcile")
+
+TICK_SECONDS = 0.5
+LEASE_MS = 5_000
+STORE_SECONDS = 1.0
+CALLS_AT_ONCE = 64
+NUDGED_SECONDS = 0.25  # between two looks at a call of which there is news all the time
+CALLS_A_BUCKET = 256
+GATEWAY = Principal(client="gateway", tenant="", kid="")  # who acts when nobody asked
+
+
+class DatedOrders(Protocol):
+    """Carries out what holders ordered for a time: the one way in which anything here leads to an unmute."""
+
+    async def carry_out(self, redaction: Redaction) -> None: ...
+
+
+class Reconciler:
+    def __init__(self, tools: Tools, store: Store, dated: DatedOrders, *, node: str) -> None:
+        self._tools = tools
+        self._store = store
+        self._dated = dated
+        self._node = node
+        self._watchlist = Watchlist(policy=tools.settings.policy, metrics=tools.metrics)
+        self._backoff = Backoff(answered_at=tools.recorders.answered_at)
+        self._loading = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._places: dict[frozenset[str], asyncio.Semaphore] = {}
+        self._under_way: dict[CallKey, asyncio.Task[None]] = {}
+        self._nudged: set[CallKey] = set()
+        self._leased: dict[int, float] = {}
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Work the queues while the block runs; at its end what is under way is finished."""
+        task = asyncio.create_task(self._work())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            self._nudged.clear()
+            if self._under_way:
+                await asyncio.wait(set(self._under_way.values()), timeout=self._tools.settings.deadline_seconds)
+
+    def nudge(self, key: CallKey) -> None:
+        """Look at this call at once, whoever has its lease: there is news of it. While it is being looked at, the
+        news may have come too late for that: it is looked at once more."""
+        if key in self._under_way:
+            self._nudged.add(key)
+        else:
+            self._start(key)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                await asyncio.gather(*(self._bucket(number) for number in range(BUCKETS)))
+            except StoreUnavailable:
+                self._leased.clear()
+                self._start_orphans()
+            self._start_ready()
+            self._watchlist.publish(now=self._tools.clock.ms())
+            await self._tools.clock.sleep(TICK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 -- only to spread pods
+
+    async def _bucket(self, number: int) -> None:
+        if not await self._has_lease(number):
+            return
+        now = self._tools.clock.ms()
+        keys = await self._store.due(number, until=now, most=CALLS_A_BUCKET, within=STORE_SECONDS)
+        for key in keys:
+            if key not in self._under_way:
+                self._start(key)
+
+    def _start_orphans(self) -> None:
+        """The queue cannot be read: what was muted here is looked after from here."""
+        for key in self._tools.ledger.orphans(now=self._tools.clock.ms()):
+            if key not in self._under_way:
+                self._start(key)
+
+    def _start_ready(self) -> None:
+        """Calls that need not wait any longer, because their backend answers again, or to see whether it does."""
+        now = asyncio.get_running_loop().time()
+        for key in self._backoff.ready(now=now, probing=self._tools.recorders.wanting_probe()):
+            if self._leased.get(bucket(key), 0.0) <= now:
+                self._backoff.forget(key)
+            elif key not in self._under_way:
+                self._start(key)
+
+    def _start(self, key: CallKey, *, after_seconds: float = 0.0) -> None:
+        task = asyncio.create_task(self._one(key, after_seconds))
+        self._under_way[key] = task
+        task.add_done_callback(partial(self._done, key))
+
+    def _done(self, key: CallKey, _: asyncio.Task[None]) -> None:
+        self._under_way.pop(key, None)
+        if key in self._nudged:
+            self._nudged.discard(key)
+            self._start(key, after_seconds=NUDGED_SECONDS)
+
+    async def _has_lease(self, number: int) -> bool:
+        """A lease is good for half of what the store was told, counted from before it was asked."""
+        asked = asyncio.get_running_loop().time()
+        if self._leased.get(number, 0.0) > asked:
+            return True
+        if not await self._store.lease(number, owner=self._node, ms=LEASE_MS, within=STORE_SECONDS):
+            self._leased.pop(number, None)
+            return False
+        self._leased[number] = asked + LEASE_MS / 2000
+        return True
+
+    async def _one(self, key: CallKey, after_seconds: float) -> None:
+        await self._tools.clock.sleep(after_seconds)
+        try:
+            await self._in_turn(key)
+        except StoreUnavailable:
+            return
+        except Exception:  # noqa: BLE001 -- one call's trouble must not end the care for all others
+            _log.exception("call.unattended")
+
+    async def _in_turn(self, key: CallKey) -> None:
+        """Look after the call when there is a place. Each set of backends has places of its own: calls that hang at
+        one backend do not take those of the others."""
+        redaction = await self._loaded(key)
+        if redaction is None:
+            return
+        place = self._place(redaction)
+        waited = place.locked()
+        async with place:
+            if waited:  # what was loaded is old by now
+                redaction = await self._loaded(key) or redaction
+            await self._look_after(redaction)
+
+    def _place(self, redaction: Redaction) -> asyncio.Semaphore:
+        names = frozenset(recorder.backend for recorder in redaction.recorders)
+        return self._places.setdefault(names, asyncio.Semaphore(CALLS_AT_ONCE))
+
+    async def _loaded(self, key: CallKey) -> Redaction | None:
+        async with self._loading:
+            stored = await self._tools.ledger.load(key, within=STORE_SECONDS)
+        if stored is None:
+            return None
+        self._tools.listening.saw(stored.redaction)
+        return stored.redaction
+
+    async def _look_after(self, redaction: Redaction) -> None:
+        act = Act(op=new_id(), origin=Origin(principal=GATEWAY, request_id=""))
+        if redaction.order is not None:
+            redaction = await self._abandon(redaction, act)
+        self._watchlist.saw(redaction, now=self._tools.clock.ms())
+        if not redaction.open or redaction.order is not None:
+            self._backoff.forget(redaction.key)
+            return
+        now = self._tools.clock.ms()
+        if any(hold.resume_at is not None and hold.resume_at <= now for hold in redaction.holds):
+            await self._dated.carry_out(redaction)
+            return
+        deadline = self._tools.clock.deadline(self._tools.settings.deadline_seconds)
+        redaction = await self._claimed(redaction)
+        looked = await self._learn(redaction, act, "looked", await self._look(redaction, deadline))
+        if looked.open and not self._protected(looked):
+            looked = await self._mute_again(redaction, looked, act, deadline)
+        else:
+            self._backoff.forget(looked.key)
+        self._watchlist.saw(looked, now=self._tools.clock.ms())
+
+    async def _claimed(self, redaction: Redaction) -> Redaction:
+        """A claim may be missing: it was not confirmed in time, or a failover has lost it."""
+        claimed = await self._tools.claims.claim(redaction.key, redaction.recorders, within=STORE_SECONDS)
+        return decide.loosened(redaction, before=max(claimed.loose_until, claimed.stood_at))
+
+    async def _mute_again(self, found: Redaction, looked: Redaction, act: Act, deadline: float) -> Redaction:
+        """Mute once more, and let the call rest for a while if that was in vain, too."""
+        began_at = asyncio.get_running_loop().time()
+        results = await self._tools.mute_all(looked, deadline, background=True)
+        failing = [name for name, result in results.items() if not _mutes(result, looked)]
+        if not failing:
+            self._backoff.forget(looked.key)
+            return await self._learn(looked, act, "muted", results)
+        muted = await self._learn(looked, act, "muted", results, busy_ms=self._rest_ms(found, looked, failing))
+        self._backoff.failed(found, muted, failing, began_at=began_at)
+        return muted
+
+    def _rest_ms(self, found: Redaction, looked: Redaction, failing: list[str]) -> int:
+        """Where other recorders of the call work, these are looked at as often as ever; a holder's own dated order
+        is not put off."""
+        reassert = self._tools.settings.policy.reassert_ms / 1000
+        longest = LONGEST_SECONDS if len(failing) == len(looked.recorders) else min(LONGEST_SECONDS, reassert)
+        rest = int(1000 * self._backoff.seconds(found, longest_seconds=longest))
+        now = self._tools.clock.ms()
+        return max(0, min([rest, *(hold.resume_at - now for hold in looked.holds if hold.resume_at is not None)]))
+
+    async def _look(self, redaction: Redaction, deadline: float) -> dict[str, Result]:
+        """Ask those that can be asked; the others are muted again instead of being asked."""
+        recorders = [r for r in redaction.recorders if self._observable(r)]
+        since = max(redaction.requested_at, redaction.updated_at)
+        looks = (
+            self._tools.recorders.look(recorder, deadline=deadline, background=True, since=since)
+            for recorder in recorders
+        )
+        results = await asyncio.gather(*looks)
+        blind = [r for r in redaction.recorders if not self._observable(r)]
+        again = await asyncio.gather(
+            *(
+                self._tools.recorders.mute(
+                    recorder,
+                    redaction.wanted,
+                    not_before=redaction.loose_before,
+                    deadline=deadline,
+                    background=True,
+                )
+                for recorder in blind
+            )
+        )
+        pairs = zip([*recorders, *blind], [*results, *again], strict=True)
+        return {recorder.backend: result for recorder, result in pairs}
+
+    async def _learn(
+        self, redaction: Redaction, act: Act, name: str, results: dict[str, Result], *, busy_ms: int = 0
+    ) -> Redaction:
+        def learn(current: Redaction) -> tuple[Redaction, EntryType | None]:
+            report = Reported(at=self._tools.clock.ms(), asked_at_revision=redaction.revision, results=results)
+            known = decide.loosened(current, before=redaction.loose_before)
+            after = decide.learn(known, report, policy=self._tools.settings.policy)
+            return after, self._news(current, after)
+
+        recorded = await self._tools.record(
+            redaction.key, act, name, learn, lambda word: word, STORE_SECONDS, needed=False, busy_ms=busy_ms
+        )
+        if recorded.outcome is EntryType.DRIFT_FOUND:
+            self._count_drift(redaction, recorded.redaction)
+        return recorded.redaction
+
+    def _news(self, before: Redaction, after: Redaction) -> EntryType | None:
+        """What this step tells the trail: nothing while all is as it was."""
+        if before.version == after.version:
+            return None
+        if not after.open:
+            return EntryType.CALL_ENDED
+        if self._drifted(before, after):
+            return EntryType.DRIFT_FOUND
+        return EntryType.MUTE_CONFIRMED if self._protected(after) else EntryType.MUTE_FAILED
+
+    def _drifted(self, before: Redaction, after: Redaction) -> list[Recorder]:
+        """Recorders that were seen silent and are now seen not to be, without an order of ours."""
+        known = {recorder.backend: recorder for recorder in before.recorders}
+        return [
+            recorder
+            for recorder in after.recorders
+            if recorder.seen is not None
+            and recorder.fault is None
+            and recorder.backend in known
+            and known[recorder.backend].fault is None
+            and covers(known[recorder.backend].seen, before.wanted)
+            and not covers(recorder.seen, after.wanted)
+        ]
+
+    def _count_drift(self, before: Redaction, after: Redaction) -> None:
+        for recorder in self._drifted(before, after):
+            self._tools.metrics.drifted(recorder.backend)
+            _log.warning("recording.resumed", backend=recorder.backend)
+
+    async def _abandon(self, redaction: Redaction, act: Act) -> Redaction:
+        """An order that nobody settled in its time counts for nothing; the holds stand."""
+        order = redaction.order
+
+        def abandon(current: Redaction) -> tuple[Redaction, bool]:
+            now = self._tools.clock.ms()
+            if current.order is None or current.order != order or now <= current.order.lands_before:
+                return current, False
+            return decide.abandon(current, at=now), True
+
+        def kind(done: bool) -> EntryType | None:  # noqa: FBT001 -- the step's own word
+            return EntryType.UNMUTE_ABANDONED if done else None
+
+        recorded = await self._tools.record(redaction.key, act, "abandoned", abandon, kind, STORE_SECONDS)
+        return recorded.redaction
+
+    def _observable(self, recorder: Recorder) -> bool:
+        return self._tools.recorders.backends[recorder.backend].capabilities.observable
+
+    def _protected(self, redaction: Redaction) -> bool:
+        return protected(redaction, now=self._tools.clock.ms(), policy=self._tools.settings.policy)
+
+
+def _mutes(result: Result, redaction: Redaction) -> bool:
+    return result.fault is None and covers(result.seen, redaction.wanted)

@@ -1,0 +1,137 @@
+"""Several redactions of one call: while any of them is open, no other one's unmute reaches the recorder.
+
+A claim says "this redaction means this recorder's call". It is an index, never the truth: what another claim is
+worth is read from that redaction's own state; one that was made just now counts without it, since its redaction
+may be about to begin. The recorder's call is known by what the requests said of it (its id, or the extension):
+an id and an extension that mean the same call are not seen to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.store.contract import Claim, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.ledger import Ledger
+    from gateway.model import CallKey, Recorder, Target
+    from gateway.store.contract import Claims, Store
+
+FRESH_MS = 5_000
+ROUNDS = 3
+SKEW_MS = 250  # how far apart the store's clock and ours may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What the others' claims mean for a mute: evidence must be younger than `loose_until`; `foreign` is True
+    where another tenant held the target before. `own` are the claims by target. Not `sure`: the store has not
+    confirmed them. What was seen before all of them stood proves nothing: until `stood_at` (ms) others' commands may
+    have landed unseen."""
+
+    loose_until: int = 0
+    foreign: bool = False
+    sure: bool = True
+    stood_at: int = 0
+    own: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The `backends` whose recorder must stay silent because another redaction means it too; `own` as above."""
+
+    backends: frozenset[str]
+    own: Mapping[str, str]
+
+
+class ClaimBook:
+    def __init__(self, store: Store, ledger: Ledger) -> None:
+        self._store = store
+        self._ledger = ledger
+
+    async def claim(self, key: CallKey, recorders: Iterable[Recorder], *, within: float) -> Claimed:
+        """Claim every recorder's call. Without the store nobody can be asked, and a mute goes on."""
+        names = _names(recorders)
+        try:
+            found = await asyncio.gather(*(self._store.claim(name, key, within=within) for name in names))
+            foreign = await asyncio.gather(*(self._foreign(key, claims, within) for claims in found))
+        except StoreUnavailable:
+            return Claimed(sure=False)
+        return Claimed(
+            loose_until=max((claims.loose_until for claims in found), default=0),
+            foreign=any(foreign),
+            stood_at=max((_since(key, claims) + SKEW_MS for claims in found), default=0),
+            own={name: claims.own for name, claims in zip(names, found, strict=True)},
+        )
+
+    async def _foreign(self, key: CallKey, claims: Claims, within: float) -> bool:
+        """Of two that come at once the first one stays: who held the target before is nobody's guest."""
+        own = (_since(key, claims), key.tenant)
+        others = tuple(
+            claim for claim in claims.others if claim.key.tenant != key.tenant and (claim.since, claim.key.tenant) < own
+        )
+        return await self._any_alive(others, claims.at, within)
+
+    async def held(self, key: CallKey, recorders: Iterable[Recorder], *, lands_before: int, within: float) -> Held:
+        """Which recorders another redaction holds; for the others it is on record that our command may land
+        until `lands_before`."""
+        asked = tuple(recorders)
+        names = _names(asked)
+        found = await asyncio.gather(*(self._loosen(name, key, lands_before, within) for name in names))
+        held = {name for name, (is_held, _) in zip(names, found, strict=True) if is_held}
+        return Held(
+            backends=frozenset(recorder.backend for recorder in asked if target_name(recorder) in held),
+            own={name: own for name, (_, own) in zip(names, found, strict=True)},
+        )
+
+    async def _loosen(self, name: str, key: CallKey, lands_before: int, within: float) -> tuple[bool, str]:
+        over: tuple[Claim, ...] = ()
+        for _ in range(ROUNDS):
+            claims = await self._store.loosen(name, key, lands_before=lands_before, over=over, within=within)
+            if not claims.others:
+                return False, claims.own
+            if await self._any_alive(claims.others, claims.at, within):
+                break
+            over = claims.others
+        return True, claims.own
+
+    async def release(
+        self, key: CallKey, own: Mapping[str, str], *, over: bool, landed: int | None, within: float
+    ) -> None:
+        """The redaction with these claims is `over`, or what was on its way until `landed` has landed. What cannot
+        be said now is found out by whoever meets the claim."""
+        said = (
+            self._store.release(name, key, own=claim if over else "", landed=landed, within=within)
+            for name, claim in own.items()
+        )
+        await asyncio.gather(*said, return_exceptions=True)
+
+    async def _any_alive(self, claims: tuple[Claim, ...], at: int, within: float) -> bool:
+        return any(await asyncio.gather(*(self._is_alive(claim, at, within) for claim in claims)))
+
+    async def _is_alive(self, claim: Claim, at: int, within: float) -> bool:
+        if at - claim.since < FRESH_MS:
+            return True
+        stored = await self._ledger.load(claim.key, within=within)
+        return stored is not None and (stored.redaction.open or stored.redaction.order is not None)
+
+
+def _since(key: CallKey, claims: Claims) -> int:
+    return Claim(key=key, token=claims.own).since
+
+
+def _names(recorders: Iterable[Recorder]) -> list[str]:
+    return sorted({target_name(recorder) for recorder in recorders})
+
+
+def target_name(recorder: Recorder) -> str:
+    """What a recorder's call is known by, the same for every redaction that means it."""
+    return f"{recorder.backend}:{_place(recorder.target)}"
+
+
+def _place(target: Target) -> str:
+    return f"call:{target.call_id}" if target.call_id is not None else f"extension:{target.extension}"

@@ -1,0 +1,131 @@
+"""POST keep, discard, start, stop: one-shot commands to the recorders. They create no hold."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway import decide
+from gateway.asks import Answer, Code, Failure
+from gateway.audit.entry import EntryType
+from gateway.backends.contract import Command
+from gateway.clock import new_id
+from gateway.decide import OrderReported, Result
+from gateway.describe import Act
+from gateway.model import Action, Recorder
+from gateway.routing import says_where
+from gateway.service.claims import Held
+from gateway.service.problems import control_view, failure, with_results
+from gateway.service.tools import LANDS_SECONDS, STORE_SECONDS
+from gateway.store.contract import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.asks import Control
+    from gateway.ledger import Recorded
+    from gateway.model import Redaction
+    from gateway.service.tools import Tools
+
+
+class Controls:
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def control(self, ask: Control) -> Answer:
+        """Keep, discard, start or stop at every recorder, once. Creates no hold."""
+        deadline = self._tools.clock.deadline(self._tools.settings.loosen_seconds)
+        act = Act(op=new_id(), origin=ask.origin, action=ask.action)
+        try:
+            known = await self._tools.ledger.load(ask.key, within=STORE_SECONDS)
+            self._require_closed(ask, known.redaction if known else None)
+            recorders = self._addressed(ask, known.redaction if known else None)
+            self._tools.require_able(recorders, ask.action)
+            lands_before = self._lands_before()
+            held = await self._require_free(ask, recorders, lands_before)
+            await self._begin_control(ask, act, lands_before)
+            results = await self._control_all(ask, recorders, deadline)
+            done = await self._finish_control(ask, act, results)
+        except StoreUnavailable:
+            raise Failure(Code.STORE_UNAVAILABLE, "The command cannot be written down, so it is not given.") from None
+        await self._tools.claims.release(
+            ask.key,
+            held.own,
+            over=False,
+            landed=lands_before if decide.answered(results) else None,
+            within=STORE_SECONDS,
+        )
+        return self._controlled(ask, recorders, results, done)
+
+    def _addressed(self, ask: Control, known: Redaction | None) -> tuple[Recorder, ...]:
+        """What an earlier request said of targets is remembered, unless this one says it anew."""
+        if known is None or not known.recorders or says_where(ask.where):
+            return self._tools.routed(ask)
+        chosen = ask.where.backends
+        kept = tuple(r for r in known.recorders if chosen is None or r.backend in chosen)
+        return tuple(replace(recorder, fault=None) for recorder in kept) or self._tools.routed(ask)
+
+    def _require_closed(self, ask: Control, redaction: Redaction | None) -> None:
+        """A start would put the recording on while it must be silent; that comes before what recorders can do."""
+        if ask.action is Action.START and redaction is not None and redaction.open:
+            raise Failure(Code.REDACTION_OPEN, "The call must be silent now.", document=self._tools.plain(redaction))
+
+    def _lands_before(self) -> int:
+        return self._tools.clock.ms() + int(1000 * (self._tools.settings.loosen_seconds + LANDS_SECONDS))
+
+    async def _require_free(self, ask: Control, recorders: tuple[Recorder, ...], lands_before: int) -> Held:
+        """A start must not put on what another redaction holds silent."""
+        if ask.action is not Action.START:
+            return Held(backends=frozenset(), own={})
+        held = await self._tools.claims.held(ask.key, recorders, lands_before=lands_before, within=STORE_SECONDS)
+        if held.backends:
+            raise Failure(Code.REDACTION_OPEN, "Another redaction holds this recorder silent.")
+        return held
+
+    async def _begin_control(self, ask: Control, act: Act, lands_before: int) -> Recorded[None]:
+        def begin(redaction: Redaction) -> tuple[Redaction, None]:
+            self._tools.require_version(ask, redaction)
+            if ask.action is not Action.START:
+                return redaction, None
+            if redaction.open:
+                raise Failure(
+                    Code.REDACTION_OPEN, "The call must be silent now.", document=self._tools.plain(redaction)
+                )
+            return decide.start(redaction, op=act.op, at=self._tools.clock.ms(), lands_before=lands_before), None
+
+        return await self._tools.record(
+            ask.key, act, "intended", begin, lambda _: EntryType.CONTROL_INTENDED, STORE_SECONDS
+        )
+
+    async def _control_all(self, ask: Control, recorders: tuple[Recorder, ...], deadline: float) -> dict[str, Result]:
+        def command(recorder: Recorder) -> Command:
+            return Command(action=ask.action, target=recorder.target, format=ask.format, mark=ask.mark)
+
+        commands = [self._tools.recorders.control(r, command(r), deadline=deadline) for r in recorders]
+        results = await asyncio.gather(*commands)
+        return {recorder.backend: result for recorder, result in zip(recorders, results, strict=True)}
+
+    async def _finish_control(self, ask: Control, act: Act, results: Mapping[str, Result]) -> Recorded[bool]:
+        done = all(result.fault is None for result in results.values())
+
+        def finish(redaction: Redaction) -> tuple[Redaction, bool]:
+            now = self._tools.clock.ms()
+            if ask.action is Action.START:
+                return decide.settle(redaction, OrderReported(at=now, op=act.op, results=results))[0], done
+            return redaction, done
+
+        def kind(_: bool) -> EntryType:  # noqa: FBT001 -- the step's own word
+            return EntryType.CONTROL_CONFIRMED if done else EntryType.CONTROL_FAILED
+
+        return await self._tools.record(ask.key, act, "outcome", finish, kind, STORE_SECONDS)
+
+    def _controlled(
+        self, ask: Control, recorders: tuple[Recorder, ...], results: Mapping[str, Result], done: Recorded[bool]
+    ) -> Answer:
+        views = tuple(control_view(ask, r, results[r.backend], done.redaction.wanted) for r in recorders)
+        if done.outcome:
+            return Answer(document=replace(self._tools.document(done), recorders=views))
+        failed = with_results(recorders, results)
+        view = self._tools.document(done) if done.redaction.open else None
+        raise failure(done.redaction, failed, view, views=views)

@@ -1,0 +1,109 @@
+"""`Idempotency-Key`: an operation that a client named is run once, on whatever pod it is asked for again.
+
+A replay is never the old answer: it tells the state as it is now, and is a conflict when that is not what the
+operation was to bring about.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.asks import Answer, Code, Control, Failure, Mute, Unmute
+from gateway.evidence import pending
+from gateway.model import HoldKey
+from gateway.service.tools import MUTE_STORE_SECONDS, STORE_SECONDS
+from gateway.store.contract import StoreUnavailable, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.asks import Ask, Once
+    from gateway.model import Redaction
+    from gateway.service.tools import Tools
+    from gateway.store.contract import Store
+
+_log = structlog.stdlib.get_logger("once")
+
+KEEP_MS = 24 * 3_600_000
+# Nothing was sent to any recorder: the name is free for another try.
+HARMLESS = frozenset({Code.UNSUPPORTED_BY_RECORDER, Code.VERSION_CONFLICT, Code.STORE_UNAVAILABLE, Code.REDACTION_OPEN})
+
+
+class Onces:
+    def __init__(self, tools: Tools, store: Store) -> None:
+        self._tools = tools
+        self._store = store
+
+    async def run(self, ask: Mute | Unmute | Control, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Do `work`, unless it was done under this name; then what has become of it."""
+        if ask.once is None:
+            return await work()
+        match await self._turn(ask, ask.once):
+            case Turn.NEW:
+                return await self._work(ask.once, work)
+            case Turn.RUNNING:
+                raise Failure(Code.IDEMPOTENCY_CONFLICT, "This operation is still running.")
+            case Turn.OTHER:
+                raise Failure(Code.IDEMPOTENCY_CONFLICT, "The key was used for another request.", unprocessable=True)
+            case Turn.DONE:
+                return await self._replay(ask)
+
+    async def _turn(self, ask: Ask, once: Once) -> Turn:
+        """A mute does not wait for the store's word: twice muted is muted."""
+        within = MUTE_STORE_SECONDS if isinstance(ask, Mute) else STORE_SECONDS
+        runs_ms = 2 * self._tools.settings.busy_ms
+        try:
+            return await self._store.once(once.name, once.fingerprint, runs_ms=runs_ms, keep_ms=KEEP_MS, within=within)
+        except StoreUnavailable:
+            if isinstance(ask, Mute):
+                return Turn.NEW
+            raise Failure(Code.STORE_UNAVAILABLE, "It cannot be told whether this was done.") from None
+
+    async def _work(self, once: Once, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        try:
+            answer = await work()
+        except Failure as failure:
+            await self._over(once, done=failure.code not in HARMLESS)
+            raise
+        await self._over(once, done=True)
+        return answer
+
+    async def _over(self, once: Once, *, done: bool) -> None:
+        """What cannot be said now ends by itself, when the operation can no longer be running."""
+        try:
+            await self._store.once_over(once.name, once.fingerprint, done=done, within=STORE_SECONDS)
+        except StoreUnavailable:
+            _log.warning("once.unwritten")
+
+    async def _replay(self, ask: Mute | Unmute | Control) -> Answer:
+        redaction = await self._redaction(ask)
+        document = self._tools.plain(redaction)
+        if isinstance(ask, Mute) and pending(redaction, now=self._tools.clock.ms()):
+            return Answer(document=document, pending=True)
+        if not _as_wanted(ask, redaction, protected=document.protected):
+            raise Failure(
+                Code.IDEMPOTENCY_CONFLICT, "The operation was run; the call is not so now.", document=document
+            )
+        return Answer(document=document)
+
+    async def _redaction(self, ask: Ask) -> Redaction:
+        try:
+            stored = await self._tools.ledger.load(ask.key, within=STORE_SECONDS)
+        except StoreUnavailable:
+            raise Failure(Code.STORE_UNAVAILABLE, "The state cannot be read now.") from None
+        if stored is None:
+            raise Failure(Code.IDEMPOTENCY_CONFLICT, "The operation was run; there is no redaction now.")
+        return stored.redaction
+
+
+def _as_wanted(ask: Mute | Unmute | Control, redaction: Redaction, *, protected: bool) -> bool:
+    match ask:
+        case Mute():
+            return protected
+        case Unmute():
+            key = HoldKey(client=ask.origin.principal.client, name=ask.hold)
+            return redaction.hold(key) is None
+        case Control():
+            return True

@@ -1,0 +1,178 @@
+"""DELETE: drop a hold; when nobody else holds those parties, resume. Sent once, on the client's own order."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway import decide
+from gateway.asks import Answer, Code, Failure
+from gateway.audit.entry import EntryType
+from gateway.clock import new_id
+from gateway.decide import OrderReported, Reported, Result, Settled, UnmuteAsked
+from gateway.describe import Act
+from gateway.model import Action, Fault, HoldKey, Parties, Recorder
+from gateway.service.problems import failure, require_known, with_results
+from gateway.service.tools import LANDS_SECONDS, STORE_SECONDS
+from gateway.store.contract import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.asks import Unmute
+    from gateway.ledger import Recorded
+    from gateway.model import Order, Redaction
+    from gateway.service.claims import Held
+    from gateway.service.tools import Tools
+
+REVERT_SECONDS = 1.0  # least time for muting again after an unmute that failed
+
+
+class Unmutes:
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def unmute(self, ask: Unmute) -> Answer:
+        """Drop the hold; when nobody else holds those parties, resume. Raises: it has not happened."""
+        act = Act(op=new_id(), origin=ask.origin, action=Action.UNMUTE, hold=ask.hold)
+        try:
+            begun = await self._begin_unmute(ask, act)
+            if begun.outcome is not decide.Step.ORDERED:
+                return Answer(document=self._tools.document(begun))
+            return await self._carry_out(ask, act, begun.redaction)
+        except StoreUnavailable:
+            raise Failure(Code.STORE_UNAVAILABLE, "The order cannot be written down, so it is not given.") from None
+
+    async def _begin_unmute(self, ask: Unmute, act: Act) -> Recorded[decide.Step]:
+        def begin(redaction: Redaction) -> tuple[Redaction, decide.Step]:
+            require_known(redaction)
+            self._tools.require_version(ask, redaction)
+            return decide.unmute(_on_its_date(ask, redaction), self._unmute_asked(ask, act))
+
+        def kind(step: decide.Step) -> EntryType:
+            return _UNMUTE_ENTRIES[step]
+
+        return await self._tools.record(ask.key, act, "intended", begin, kind, STORE_SECONDS)
+
+    def _unmute_asked(self, ask: Unmute, act: Act) -> UnmuteAsked:
+        now = self._tools.clock.ms()
+        return UnmuteAsked(
+            at=now,
+            op=act.op,
+            hold=HoldKey(client=ask.origin.principal.client, name=ask.hold),
+            lands_before=now + int(1000 * (self._tools.settings.loosen_seconds + LANDS_SECONDS)),
+            force=ask.force,
+        )
+
+    async def _carry_out(self, ask: Unmute, act: Act, ordered: Redaction) -> Answer:
+        order = ordered.order
+        assert order is not None  # noqa: S101 -- ORDERED says so
+        left = decide.left_after(ordered, order)
+        seconds = (order.lands_before - self._tools.clock.ms()) / 1000 - LANDS_SECONDS
+        deadline = self._tools.clock.deadline(seconds)
+        held = await self._held(ordered, order, left)
+        addressed = tuple(recorder for recorder in ordered.recorders if recorder.backend not in held.backends)
+        results = await self._let_go_all(ask, addressed, left, deadline)
+        try:
+            settled = await self._settle(ask, act, results, held.backends)
+        except StoreUnavailable:
+            await self._tools.mute_all(ordered, self._tools.clock.deadline(REVERT_SECONDS))
+            raise
+        await self._told(settled, order, held)
+        return await self._let_go(ask, act, settled, results)
+
+    async def _told(self, settled: Recorded[Settled], order: Order, held: Held) -> None:
+        """Whoever means the same recorders need not wait for a command that was answered for good."""
+        after = settled.redaction
+        answered = settled.outcome is not Settled.OVERTAKEN and after.loose_before < order.lands_before
+        await self._tools.claims.release(
+            after.key,
+            held.own,
+            over=not after.open,
+            landed=order.lands_before if answered else None,
+            within=STORE_SECONDS,
+        )
+
+    async def _held(self, ordered: Redaction, order: Order, left: Parties) -> Held:
+        """Recorders that this order must not touch: another redaction means them, or they cannot do half of it."""
+        able = tuple(recorder for recorder in ordered.recorders if self._can_leave(recorder, left))
+        unable = frozenset(recorder.backend for recorder in ordered.recorders if recorder not in able)
+        shared = await self._tools.claims.held(ordered.key, able, lands_before=order.lands_before, within=STORE_SECONDS)
+        return replace(shared, backends=shared.backends | unable)
+
+    def _can_leave(self, recorder: Recorder, left: Parties) -> bool:
+        """A recorder that mutes all or nobody stays silent for all as long as anybody is to be silent."""
+        return not left or left in self._tools.recorders.backends[recorder.backend].capabilities.parties
+
+    async def _let_go_all(
+        self, ask: Unmute, recorders: tuple[Recorder, ...], left: Parties, deadline: float
+    ) -> dict[str, Result]:
+        if not await self._tools.quiet(ask.key, deadline):
+            return {recorder.backend: Result(fault=Fault.BUSY) for recorder in recorders}
+        sent = (self._tools.recorders.let_go(recorder, left, deadline=deadline) for recorder in recorders)
+        results = await asyncio.gather(*sent)
+        return {recorder.backend: result for recorder, result in zip(recorders, results, strict=True)}
+
+    async def _settle(
+        self, ask: Unmute, act: Act, results: Mapping[str, Result], held: frozenset[str]
+    ) -> Recorded[Settled]:
+        def finish(redaction: Redaction) -> tuple[Redaction, Settled]:
+            report = OrderReported(at=self._tools.clock.ms(), op=act.op, results=results, held=held)
+            return decide.settle(redaction, report)
+
+        def kind(settled: Settled) -> EntryType:
+            return _SETTLED_ENTRIES[settled]
+
+        return await self._tools.record(ask.key, act, "outcome", finish, kind, STORE_SECONDS)
+
+    async def _let_go(self, ask: Unmute, act: Act, settled: Recorded[Settled], results: Mapping[str, Result]) -> Answer:
+        match settled.outcome:
+            case Settled.DONE:
+                return Answer(document=self._tools.document(settled))
+            case Settled.OVERTAKEN:
+                raise Failure(
+                    Code.REDACTION_OPEN, "A newer order came in between.", document=self._tools.document(settled)
+                )
+            case Settled.FAILED:
+                failed = with_results(settled.redaction.recorders, results)
+                reverted = await self._revert(ask, act, settled.redaction)
+                raise failure(settled.redaction, failed, self._tools.document(reverted))
+
+    async def _revert(self, ask: Unmute, act: Act, redaction: Redaction) -> Recorded[None]:
+        """Whatever has resumed is muted again, in this same request."""
+        results = await self._tools.mute_all(redaction, self._tools.clock.deadline(self._revert_seconds()))
+
+        def finish(current: Redaction) -> tuple[Redaction, None]:
+            report = Reported(at=self._tools.clock.ms(), asked_at_revision=redaction.revision, results=results)
+            return decide.learn(current, report, policy=self._tools.settings.policy), None
+
+        return await self._tools.record(
+            ask.key, act, "reverted", finish, lambda _: EntryType.UNMUTE_REVERTED, STORE_SECONDS, needed=False
+        )
+
+    def _revert_seconds(self) -> float:
+        return max(REVERT_SECONDS, self._tools.settings.deadline_seconds - self._tools.settings.loosen_seconds)
+
+
+def _on_its_date(ask: Unmute, redaction: Redaction) -> Redaction:
+    """A dated order holds only as long as its hold still says so, and once."""
+    if ask.dated is None:
+        return redaction
+    key = HoldKey(client=ask.origin.principal.client, name=ask.hold)
+    hold = redaction.hold(key)
+    if hold is None or hold.resume_at != ask.dated or redaction.order is not None:
+        raise Failure(Code.VERSION_CONFLICT, "The hold has another date by now.")
+    return decide.undated(redaction, hold=key, at=ask.received_at)
+
+
+_UNMUTE_ENTRIES = {
+    decide.Step.UNCHANGED: EntryType.UNMUTE_UNCHANGED,
+    decide.Step.DROPPED: EntryType.HOLD_DROPPED,
+    decide.Step.ORDERED: EntryType.UNMUTE_INTENDED,
+}
+_SETTLED_ENTRIES = {
+    Settled.DONE: EntryType.UNMUTE_CONFIRMED,
+    Settled.FAILED: EntryType.UNMUTE_FAILED,
+    Settled.OVERTAKEN: EntryType.UNMUTE_OVERTAKEN,
+}

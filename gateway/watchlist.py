@@ -1,0 +1,89 @@
+"""What the pod that looks after a call tells Prometheus about it: how many are open, how long unprotected.
+
+Each open redaction is looked after by one pod, so the sum over pods is the whole. A call that was not looked at
+for a while has closed, or is another pod's by now.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.evidence import counted, protected, proven, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.evidence import Policy
+    from gateway.metrics import Metrics
+    from gateway.model import CallKey, RecorderState, Redaction
+
+FORGET_MS = 1_000  # beyond the time in which it should have been looked at again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """`unproven` are the backends that are wanted silent and not proven so."""
+
+    state: RecorderState
+    requested_at: int
+    unprotected_since: int | None
+    unproven: tuple[str, ...]
+    looked_at: int
+
+
+class Watchlist:
+    def __init__(self, *, policy: Policy, metrics: Metrics) -> None:
+        self._policy = policy
+        self._metrics = metrics
+        self._watched: dict[CallKey, Watched] = {}
+        self._published_at: int | None = None
+
+    def saw(self, redaction: Redaction, *, now: int) -> None:
+        """This is how the call was found at `now` (ms)."""
+        if not redaction.open:
+            self._watched.pop(redaction.key, None)
+            return
+        before = self._watched.get(redaction.key)
+        safe = protected(redaction, now=now, policy=self._policy)
+        since = before.unprotected_since if before else None
+        self._watched[redaction.key] = Watched(
+            state=state(redaction),
+            requested_at=redaction.requested_at,
+            unprotected_since=None if safe else since or self._since(redaction, now),
+            unproven=tuple(
+                recorder.backend
+                for recorder in counted(redaction)
+                if not proven(redaction, recorder, now=now, policy=self._policy)
+            ),
+            looked_at=now,
+        )
+
+    def _since(self, redaction: Redaction, now: int) -> int:
+        """Unprotected from the first request on, or from now when it once was."""
+        return redaction.requested_at if redaction.exposure_ms is None else now
+
+    def publish(self, *, now: int) -> None:
+        """Set the gauges; add to the unprotected seconds what has passed since the last time."""
+        self._forget(now)
+        watched = self._watched.values()
+        self._metrics.open_redactions(
+            Counter(one.state for one in watched),
+            oldest_open_seconds=_age(now, (one.requested_at for one in watched)),
+            oldest_unprotected_seconds=_age(
+                now, (one.unprotected_since for one in watched if one.unprotected_since is not None)
+            ),
+        )
+        passed = (now - (self._published_at or now)) / 1000
+        self._published_at = now
+        for backend, calls in Counter(name for one in watched for name in one.unproven).items():
+            self._metrics.unprotected(backend, max(0.0, passed) * calls)
+
+    def _forget(self, now: int) -> None:
+        limit = now - self._policy.reassert_ms - self._policy.deadline_ms - FORGET_MS
+        self._watched = {key: one for key, one in self._watched.items() if one.looked_at >= limit}
+
+
+def _age(now: int, times: Iterable[int]) -> float:
+    return max((now - min(known)) / 1000, 0.0) if (known := list(times)) else 0.0

@@ -1,0 +1,218 @@
+"""What the store missed comes late, once, marked, and only ever tightens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway import decide
+from gateway.local import Pending
+from gateway.store.contract import StoreUnavailable, bucket
+
+if TYPE_CHECKING:
+    from gateway.model import Redaction
+    from gateway.store.contract import Change
+
+
+from lives import KEY, WITHIN, Life, asked, counted, gap, life
+
+
+async def test_healing_is_over_in_its_time(one: Life) -> None:
+    """A store that does not answer while a call is healed: unavailable, and still missing."""
+    one.shaky.lost = 1
+    await one.mute("op1")
+
+    async def hanging(_: Change) -> None:
+        await asyncio.Event().wait()
+
+    one.shaky.overtake = hanging
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await one.ledger.catchup.heal(KEY, within=0.05)
+    assert gap(one) == 1
+
+
+async def test_healing_twice_at_once_heals_once(one: Life) -> None:
+    """Two who meet the same late call: one entry, and neither trips over the other."""
+    one.shaky.lost = 1
+    await one.mute("op1")
+    await asyncio.gather(*(one.ledger.catchup.heal(KEY, within=WITHIN) for _ in range(3)))
+    assert await one.trail() == [("op1", True)]
+
+
+async def test_what_becomes_late_while_another_step_is_taken_stays_late(one: Life) -> None:
+    """A step on its way when a mute fails beside it: its success does not make the mute forgotten."""
+    await one.mute("op0")
+
+    async def beside(change: Change) -> None:
+        if change.op == "op1":
+            one.shaky.overtake = None
+            one.shaky.lost = 1
+            await one.mute("op2", hold="late")
+
+    one.shaky.overtake = beside
+    await one.mute("op1", hold="second")
+    assert gap(one) == 1
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == {"default", "second", "late"}
+    assert await one.trail() == [("op0", False), ("op1", False), ("op2", True)]
+
+
+async def test_a_call_that_grows_late_while_it_is_healed_is_not_settled(one: Life) -> None:
+    """The last entry is given, and meanwhile another has become missing: it is given in the same run."""
+    one.shaky.lost = 1
+    await one.mute("op1")
+    local = one.ledger.local.get(KEY)
+    assert local is not None
+    again = local.pending[0]
+    more = Pending(replace(again.note, op="op2", entry=again.note.entry.replace(b"op1", b"op2")), journaled=True)
+
+    async def grows(_: Change) -> None:
+        one.shaky.overtake = None
+        local.pending.append(more)
+
+    one.shaky.overtake = grows
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert await one.trail() == [("op1", True), ("op2", True)]
+    local.done(more)
+    assert local.pending == []
+
+
+async def test_a_mute_missed_while_a_call_is_healed_is_in_its_state(one: Life) -> None:
+    """The state was decided without it: it is mended once more, with it."""
+    one.shaky.lost = 1
+    await one.mute("op1")
+    local = one.ledger.local.get(KEY)
+    assert local is not None
+    note = local.pending[0].note
+
+    async def beside(_: Change) -> None:
+        one.shaky.overtake = None
+        after = decide.mute(local.redaction, asked("late"))
+        local.add(replace(note, op="op2", entry=b'{"op":"op2"}', held=(("crm", "late"),)), after)
+
+    one.shaky.overtake = beside
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == {"default", "late"}
+    assert await one.trail() == [("op1", True), ("op2", True)]
+
+
+async def test_a_call_that_grows_late_at_the_very_end_of_healing_is_not_settled(one: Life) -> None:
+    """What becomes missing while the last word of the store is awaited is missing still."""
+    one.shaky.lost = 1
+    await one.mute("op1")
+    local = one.ledger.local.get(KEY)
+    assert local is not None
+    first = local.pending[0]
+    loads = 0
+
+    async def grows() -> None:
+        nonlocal loads
+        loads += 1
+        if loads == 2:
+            local.pending.append(replace(first, note=replace(first.note, op="op2", entry=b'{"op":"op2"}')))
+
+    one.shaky.loading = grows
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert gap(one) == 1
+    one.shaky.loading = None
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert await one.trail() == [("op1", True), ("op2", True)]
+
+
+async def test_a_mute_that_was_not_made_comes_late(one: Life) -> None:
+    """Without the store a mute is in the journal; the next step brings it first, once and marked."""
+    one.shaky.lost = 1
+    assert (await one.mute("op1")).durability == "journal"
+    assert gap(one) == 1
+    assert (await one.mute("op2", hold="second")).durability == "stored"
+    assert await one.trail() == [("op1", True), ("op2", False)]
+    assert one.holds(await one.state()) == {"default", "second"}
+    assert gap(one) == 0
+    assert counted(one, "store", "healed") == 1
+
+
+async def test_a_mute_that_was_made_and_not_answered_is_not_made_twice(one: Life) -> None:
+    """The answer was lost: the entry that is there stays the only one, and is no late one."""
+    one.shaky.deaf = 1
+    assert (await one.mute("op1")).durability == "journal"
+    assert one.holds(await one.known()) == {"default"}
+    assert await one.trail() == [("op1", False)]
+    assert [ack.seq for _, ack in await one.journal.confirmed(bucket(KEY))] == [1]
+
+
+async def test_an_answer_lost_long_ago_is_found(one: Life) -> None:
+    """Sixteen later operations have pushed the name out of what the function remembers: the entry's bytes tell."""
+    one.shaky.deaf = 1
+    await one.mute("op1")
+    local = one.ledger.local.get(KEY)
+    assert local is not None
+    kept, local.pending[:] = list(local.pending), []
+    for n in range(20):
+        await one.mute(f"later{n}")
+    local.pending[:] = kept
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert [op for op, _ in await one.trail()].count("op1") == 1
+
+
+async def test_an_operation_that_the_store_remembers_is_not_healed(one: Life) -> None:
+    """The lost command lands while it is being healed: the store says so, and there is one entry."""
+    one.shaky.lost = 1
+    await one.mute("op1")
+
+    async def faster(healing: Change) -> None:
+        late = replace(healing, entry=healing.entry.replace(b'"healed":true,', b""), link="ab" * 32)
+        await one.shaky.store.commit(late, within=WITHIN)
+
+    one.shaky.overtake = faster
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert await one.trail() == [("op1", False)]
+    assert counted(one, "store", "healed") == 0
+
+
+async def test_a_call_that_moved_on_keeps_what_others_did(one: Life) -> None:
+    """While it could not be told, another process changed the call: both holds stand."""
+    one.shaky.away = True
+    await one.mute("op1", hold="mine")
+    async with life(one.shaky.store, one.journal._segments._directory / "other") as other:
+        await other.mute("op2", hold="theirs")
+    one.shaky.away = False
+    recorded = await one.mute("op3", hold="third")
+    assert one.holds(recorded.redaction) == {"mine", "theirs", "third"}
+    assert [op for op, _ in await one.trail()] == ["op2", "op1", "op3"]
+
+
+async def test_targets_are_claimed_before_a_call_is_healed(one: Life) -> None:
+    """Whoever else may be letting go of the target until then: evidence from before does not count."""
+    asked_for: list[Redaction] = []
+
+    async def claim(redaction: Redaction) -> int:
+        asked_for.append(redaction)
+        return 123_456
+
+    one.ledger.catchup.claim = claim
+    one.shaky.lost = 1
+    await one.mute("op1")
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert [one.holds(redaction) for redaction in asked_for] == [{"default"}]
+    assert (await one.state()).loose_before == 123_456
+
+
+async def test_a_call_under_siege_is_not_waited_for(one: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are always faster: a mute goes on without the store, a healing stops and is tried again."""
+    monkeypatch.setattr("gateway.ledger.ROUNDS", 2)
+    monkeypatch.setattr("gateway.catchup.ROUNDS", 2)
+
+    async def faster(change: Change) -> None:
+        async with life(one.shaky.store, one.journal._segments._directory / "other") as other:
+            await other.mute(f"other{len(one.shaky.committed)}-{change.op}-{change.after.revision}", hold="o")
+
+    one.shaky.overtake = faster
+    assert (await one.mute("op1")).durability == "journal"
+    with pytest.raises(StoreUnavailable, match="healed"):
+        await one.ledger.catchup.heal(KEY, within=30)
+    one.shaky.overtake = None
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == {"default", "o"}

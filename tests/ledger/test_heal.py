@@ -1,0 +1,216 @@
+"""A store that lost what it had confirmed gets it back from where it broke."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from gateway.audit.note import Ack
+from gateway.model import CallKey
+from gateway.store.contract import StoreUnavailable, bucket
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from gateway.store.contract import TrailPage
+    from gateway.store.redis import RedisStore
+
+
+from lives import KEY, WITHIN, Life, life, rolled, same_bucket
+
+
+async def test_healing_goes_on_after_trouble(one: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that cannot be read, a store that is away, something nobody thought of: said, and tried again."""
+    monkeypatch.setattr("gateway.heal.AGAIN_SECONDS", 0.01)
+    troubles: list[Exception] = [OSError(), StoreUnavailable(), ValueError()]
+    await one.mute("op1")
+    one.shaky.lost = 1
+    await one.mute("op2", hold="second")
+    real = one.shaky.store.trail
+
+    async def trail(number: int, *, since: int, most: int, within: float) -> TrailPage:
+        if troubles:
+            raise troubles.pop(0)
+        return await real(number, since=since, most=most, within=within)
+
+    monkeypatch.setattr(one.shaky.store, "trail", trail)
+    one.healer._watch.up = True
+    with structlog.testing.capture_logs() as said:
+        async with one.healer.healing(), asyncio.timeout(10):
+            while one.ledger.local.adrift():  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+    assert [line["event"] for line in said][:3] == ["healing.interrupted", "healing.interrupted", "healing.failed"]
+    assert [op for op, _ in await one.trail()] == ["op1", "op2"]
+
+
+async def test_a_long_tail_is_read_in_pages(one: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much was written since: all of it is looked at."""
+    monkeypatch.setattr("gateway.heal.PAGE", 2)
+    for n in range(5):
+        await one.mute(f"op{n}")
+    tail = await one.healer._tail(bucket(KEY), 1)
+    assert [entry.seq for entry in tail.entries] == [1, 2, 3, 4, 5]
+
+
+async def test_a_lost_acknowledgement_is_found_in_the_trail(store: RedisStore, tmp_path: Path) -> None:
+    """Killed between the store's answer and the journal's note of it: the entry is there, and stays the only one,
+    also when the call's own index is long gone."""
+    async with life(store, tmp_path) as one:
+        await one.mute("op0", key=CallKey(tenant="acme", call_id="c2"))
+        one.shaky.deaf = 1
+        await one.mute("op1")
+    async with life(store, tmp_path) as after:
+        number = bucket(KEY)
+        await store._primaries.send(number, ("DEL", f"{{b{number}}}:entries:acme:c1", f"{{b{number}}}:call:acme:c1"))
+        await after.healer._verify(number, (Ack(op="none", bucket=number, seq=0, link=""),))
+        assert after.ledger.local.adrift() == ()
+
+
+async def test_a_store_that_lost_its_tail_gets_it_back(one: Life) -> None:
+    """Rolled back behind what it had confirmed: entries from there on come again as healed, the open redaction is
+    open, the closed one does not become open, numbers are dense; a crash in between changes nothing."""
+    closed = CallKey(tenant="acme", call_id=same_bucket())
+    await one.mute("kept")
+    image = await rolled(one, None)
+    await one.mute("lost1", hold="second")
+    await one.mute("lost2", key=closed)
+    await one.drop("lost3", key=closed)
+    await rolled(one, image)
+    assert one.holds(await one.state()) == {"default"}
+    await one.healer._heal()
+    assert one.holds(await one.state()) == {"default", "second"}
+    assert await one.trail() == [("kept", False), ("lost1", True)]
+    assert await one.trail(closed) == [("lost2", True), ("lost3", True)]
+    assert not (await one.state(closed)).open
+    page = await one.shaky.store.trail(bucket(KEY), since=0, most=99, within=WITHIN)
+    assert [entry.seq for entry in page.entries] == [1, 2, 3, 4]
+    one.healer.wake()
+    await one.healer._heal()
+    assert len((await one.shaky.store.trail(bucket(KEY), since=0, most=99, within=WITHIN)).entries) == 4
+
+
+async def test_a_loss_is_found_behind_what_came_after_it(one: Life) -> None:
+    """Work went on before anybody noticed, beyond the numbers that were lost: they are missed all the same."""
+    await one.mute("kept")
+    image = await rolled(one, None)
+    await one.mute("lost", hold="second")
+    await rolled(one, image)
+    for n in range(3):
+        await one.mute(f"after{n}", hold="third")
+    await one.healer._heal()
+    assert [op for op, _ in await one.trail()] == ["kept", "after0", "after1", "after2", "lost"]
+    assert one.holds(await one.state()) == {"default", "second", "third"}
+
+
+async def test_an_exported_trail_that_falls_back_gets_only_what_it_lost(one: Life) -> None:
+    """Entries before its first were taken away, not lost: they do not come again."""
+    await one.mute("exported")
+    await one.mute("kept")
+    number = bucket(KEY)
+    await one.shaky.store._primaries.send(number, ("XTRIM", f"{{b{number}}}:audit", "MINID", "2-0"))
+    image = await rolled(one, None)
+    await one.mute("lost")
+    await rolled(one, image)
+    await one.healer._heal()
+    page = await one.shaky.store.trail(number, since=0, most=9, within=WITHIN)
+    assert [(entry.seq, orjson.loads(entry.entry)["op"]) for entry in page.entries] == [(2, "kept"), (3, "lost")]
+
+
+async def test_an_unmute_that_was_lost_stays_undone(one: Life) -> None:
+    """The store fell back before an acknowledged unmute: its entry comes again, the hold that stands now stays."""
+    await one.mute("op1")
+    image = await rolled(one, None)
+    await one.drop("op2")
+    await rolled(one, image)
+    await one.healer._heal()
+    assert await one.trail() == [("op1", False), ("op2", True)]
+    assert one.holds(await one.state()) == {"default"}
+
+
+async def test_lost_again_while_it_is_brought_back(store: RedisStore, tmp_path: Path) -> None:
+    """Killed after the loss was found and before it was healed: the next process heals it."""
+    async with life(store, tmp_path) as one:
+        image = await rolled(one, None)
+        await one.mute("op1")
+        await one.drop("op2")
+        await rolled(one, image)
+        await one.healer._verify(bucket(KEY), one.journal.acked()[bucket(KEY)])
+    async with life(store, tmp_path) as after:
+        await after.healer._heal()
+        assert await after.trail() == [("op1", True), ("op2", True)]
+
+
+async def test_what_was_lost_comes_before_what_was_never_told(one: Life) -> None:
+    """A mute that the store never got, and then it loses an older one: both are brought back, in their order."""
+    image = await rolled(one, None)
+    await one.mute("lost", hold="first")
+    one.shaky.lost = 1
+    await one.mute("late", hold="second")
+    await rolled(one, image)
+    await one.healer._heal()
+    assert await one.trail() == [("lost", True), ("late", True)]
+    assert one.holds(await one.state()) == {"first", "second"}
+    await one.healer._heal()
+    assert len(await one.trail()) == 2
+
+
+async def test_killed_while_some_of_it_is_brought_back(
+    store: RedisStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call healed and confirmed, the other not: the next process heals the other."""
+    monkeypatch.setattr("gateway.audit.journal.ACKS", 1)
+    other = CallKey(tenant="acme", call_id=same_bucket())
+    async with life(store, tmp_path) as one:
+        image = await rolled(one, None)
+        await one.mute("op1")
+        await one.mute("op2", key=other)
+        await rolled(one, image)
+        await one.healer._verify(bucket(KEY), one.journal.acked()[bucket(KEY)])
+        await one.ledger.catchup.heal(KEY, within=WITHIN)
+    async with life(store, tmp_path) as after:
+        await after.healer._heal()
+        assert await after.trail() == [("op1", True)]
+        assert await after.trail(other) == [("op2", True)]
+
+
+async def test_a_wipe_brings_back_what_is_older_than_the_journal(one: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No note is left of it, and it is open: the loss is found, the redaction is restored."""
+    await one.mute("op1")
+    await rolled(one, {})
+
+    async def nothing(_: int) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(one.journal, "confirmed", nothing)
+    await one.healer._heal()
+    assert one.holds(await one.state()) == {"default"}
+    assert [late for _, late in await one.trail()] == [True]
+
+
+async def test_an_open_redaction_older_than_the_journal_is_restored(one: Life) -> None:
+    """Its entries are in no file any more, only its state: after a wipe it is open again, and an entry says so."""
+    await one.mute("op1")
+    (kept,) = one.journal.states(bucket(KEY))
+    await rolled(one, {})
+    await one.healer._restore(kept)
+    await one.healer._restore(kept)
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == {"default"}
+    (entry,) = await one.shaky.store.entries(KEY, within=WITHIN)
+    assert orjson.loads(entry.entry)["type"] == "state.restored"
+    await one.healer._restore(kept)
+    assert one.ledger.local.adrift() == ()
+
+
+async def test_a_trimmed_trail_has_lost_nothing(one: Life) -> None:
+    """Entries are taken away at the old end once they are exported: that is no loss."""
+    await one.mute("op1")
+    number = bucket(KEY)
+    await one.shaky.store._primaries.send(number, ("XTRIM", f"{{b{number}}}:audit", "MAXLEN", "0"))
+    await one.healer._heal()
+    assert one.ledger.local.adrift() == ()

@@ -1,0 +1,162 @@
+"""Two redactions that mean one recorder's call: while one is open, the other's unmute does not reach it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from workshop import at, opened
+
+from gateway.asks import Code, Failure
+from gateway.model import Action, CallKey, Parties
+from gateway.store.contract import Claim, StoreUnavailable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from gateway.store.redis import RedisStore
+
+
+async def test_an_unmute_spares_what_another_redaction_holds(store: RedisStore) -> None:
+    """Two path ids for one call: dropping the one hold answers 200 and leaves the recorder silent; the last one
+    that goes lets it record again."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        await shop.service.mute(shop.ask("second").mute(where=at("a", "x")))
+        done = await shop.service.unmute(shop.ask("first").unmute())
+        assert done.document.desired == "unmuted"
+        assert shop.recorders["a"].silent("x") is Parties.BOTH
+        assert await shop.protected("second")
+        await shop.service.unmute(shop.ask("second").unmute())
+        assert shop.recorders["a"].silent("x") is Parties.NONE
+
+
+async def test_force_spares_it_too(store: RedisStore) -> None:
+    """Force drops one's own holds, not another redaction's."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        await shop.service.mute(shop.ask("second").mute(where=at("a", "x")))
+        await shop.service.unmute(shop.ask("first").unmute(force=True))
+        assert shop.recorders["a"].silent("x") is Parties.BOTH
+
+
+async def test_a_start_does_not_put_on_what_another_redaction_holds(store: RedisStore) -> None:
+    """`start` under another path id is 409 and nothing is sent."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        with pytest.raises(Failure) as refused:
+            await shop.service.control(shop.ask("second").control(action=Action.START, where=at("a", "x")))
+        assert refused.value.code is Code.REDACTION_OPEN
+        assert shop.recorders["a"].silent("x") is Parties.BOTH
+
+
+async def test_another_tenant_does_not_see_a_held_call(store: RedisStore) -> None:
+    """Its PUT is 404, sends nothing, leaves no redaction behind, and the holder notices nothing."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        sent = len(shop.recorders["a"].commands)
+        stranger = shop.ask("theirs", client="other", tenant="globex")
+        for _ in range(2):
+            with pytest.raises(Failure) as refused:
+                await shop.service.mute(stranger.mute(where=at("a", "x")))
+            assert refused.value.code is Code.CALL_NOT_FOUND
+        with pytest.raises(Failure):
+            await shop.service.read(stranger.read())
+        assert len(shop.recorders["a"].commands) == sent
+        await shop.service.unmute(shop.ask("first").unmute())
+        assert shop.recorders["a"].silent("x") is Parties.NONE
+        await shop.service.mute(stranger.mute(where=at("a", "x")))
+
+
+async def test_a_dead_claim_does_not_keep_a_recorder_silent(store: RedisStore, redis: Redis) -> None:
+    """A claim whose redaction is over (a crash left it) is found out and dropped once it is no longer fresh."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        ghost = CallKey(tenant="acme", call_id="ghost")
+        await store.claim("a:call:x", ghost, within=5)
+        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        await shop.service.unmute(shop.ask("first").unmute())
+        assert shop.recorders["a"].silent("x") is Parties.BOTH  # it may be about to begin
+        await _age(redis, "a:call:x", ghost)
+        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        await shop.service.unmute(shop.ask("first").unmute())
+        assert shop.recorders["a"].silent("x") is Parties.NONE
+
+
+async def test_a_mute_waits_for_what_another_redaction_let_loose(store: RedisStore) -> None:
+    """An unmute on its way from another path id can still land: evidence from before its end does not count."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        other = CallKey(tenant="acme", call_id="other")
+        lands = shop.clock.ms() + 300
+        await store.loosen("a:call:x", other, lands_before=lands, over=(), within=5)
+        answer = await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        assert answer.document.protected
+        assert shop.clock.ms() >= lands
+        assert len(shop.recorders["a"].commands) == 2
+
+
+async def test_claims_are_counted_from_the_first(store: RedisStore) -> None:
+    """Renewing does not make a claim younger, and a claim that was renewed is not dropped as the dead one."""
+    key, other = CallKey(tenant="t", call_id="c"), CallKey(tenant="t", call_id="d")
+    await store.claim("x", key, within=5)
+    (first,) = (await store.claim("x", other, within=5)).others
+    await store.claim("x", key, within=5)
+    (again,) = (await store.claim("x", other, within=5)).others
+    assert (first.since, first.token) == (again.since, again.token.replace(":2", ":1"))
+    first = again
+    wrong = Claim(key=key, token="1:1")
+    kept = await store.loosen("x", other, lands_before=1, over=(wrong,), within=5)
+    assert kept.others == (first,)
+    gone = await store.loosen("x", other, lands_before=7, over=(first,), within=5)
+    assert gone.others == ()
+    assert (await store.claim("x", key, within=5)).loose_until == 7
+
+
+async def test_a_mute_after_an_answered_unmute_waits_for_nothing(store: RedisStore) -> None:
+    """An unmute that the recorder answered has landed: whoever mutes next, under any path id, is done at once."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        for path in ("first", "first", "second"):
+            shop.recorders["a"].commands.clear()
+            assert (await shop.service.mute(shop.ask(path).mute(where=at("a", "x")))).document.protected
+            assert len(shop.recorders["a"].commands) == 1
+            await shop.service.unmute(shop.ask(path).unmute())
+
+
+async def test_a_claim_that_was_renewed_is_not_released_by_the_older_one(store: RedisStore) -> None:
+    """Between the end of a redaction and the release of its claim a new one of the same call may begin."""
+    key, other = CallKey(tenant="t", call_id="c"), CallKey(tenant="t", call_id="d")
+    old = (await store.claim("x", key, within=5)).own
+    new = (await store.claim("x", key, within=5)).own
+    await store.release("x", key, own=old, landed=None, within=5)
+    assert [claim.key for claim in (await store.claim("x", other, within=5)).others] == [key]
+    await store.release("x", key, own=new, landed=None, within=5)
+    assert (await store.claim("x", other, within=5)).others == ()
+
+
+async def test_without_the_store_a_mute_asks_nobody(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims need the store; a mute does not wait for them."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        for name in ("claim", "commit", "load"):
+            monkeypatch.setattr(store, name, away)
+        assert (await shop.service.mute(shop.ask("x").mute())).document.protected
+
+
+async def _age(redis: Redis, target: str, key: CallKey) -> None:
+    """Make the claim of `key` a minute older than it is."""
+    (name,) = [found async for found in redis.scan_iter(f"*:target:{target}")]
+    member = f"{key.tenant}:{key.call_id}"
+    claim = await redis.hget(name, member)
+    assert isinstance(claim, bytes)
+    since, count = claim.decode().split(":")
+    await redis.hset(name, member, f"{int(since) - 60_000}:{count}")
