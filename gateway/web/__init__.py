@@ -1,0 +1,1 @@
+"""HTTP: requests become asks, answers and failures become responses."""

@@ -1,0 +1,73 @@
+"""The public application: one endpoint, and its own description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from gateway.web import openapi
+from gateway.web.exchange import Frame, Work
+from gateway.web.handlers import Endpoint
+from gateway.web.reception import MAX_BODY_BYTES, Reception
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from gateway.clock import Clock
+    from gateway.web.exchange import Meter
+    from gateway.web.handlers import Service
+    from gateway.web.reception import Authenticator, Rules
+    from gateway.web.stream import Changes
+
+REDACTION_PATH = "/v1/calls/{call_id}/redaction"
+OPENAPI_PATH = "/openapi.json"
+_DRAIN_SECONDS = 30.0  # longer than any request's deadline: only a defect gets there
+
+
+def build_app(
+    *,
+    service: Service,
+    changes: Changes,
+    authenticator: Authenticator,
+    meter: Meter,
+    clock: Clock,
+    rules: Rules,
+) -> web.Application:
+    """The application; serve it with `gateway.web.server.listening`, which sets the limits it counts on."""
+    work = Work()
+    frame = Frame(clock=clock, meter=meter, work=work)
+    endpoint = Endpoint(service, Reception(authenticator, meter, rules), changes)
+    app = web.Application(middlewares=[frame.middleware], client_max_size=MAX_BODY_BYTES)
+    _route(app, endpoint)
+    app.cleanup_ctx.append(_drained(work))
+    return app
+
+
+def _route(app: web.Application, endpoint: Endpoint) -> None:
+    # Any segment is a call's id here, also the empty and the odd: the endpoint says what is wrong with it.
+    redaction = app.router.add_resource("/v1/calls/{call_id:[^/]*}/redaction")
+    for method, handler in (
+        (hdrs.METH_PUT, endpoint.put),
+        (hdrs.METH_DELETE, endpoint.delete),
+        (hdrs.METH_GET, endpoint.get),
+        (hdrs.METH_HEAD, endpoint.get),
+        (hdrs.METH_POST, endpoint.post),
+    ):
+        redaction.add_route(method, handler)
+    app.router.add_get(OPENAPI_PATH, _described(openapi.text().encode()))
+
+
+def _described(description: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def describe(_: web.Request) -> web.Response:
+        return web.Response(body=description, content_type="application/json")
+
+    return describe
+
+
+def _drained(work: Work) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def drained(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await work.drain(_DRAIN_SECONDS)
+
+    return drained

@@ -1,0 +1,135 @@
+"""One request and its answer, as a task of its own: whatever happens, one answer, one log line, one count."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from aiohttp import hdrs, web
+
+from gateway import logs
+from gateway.asks import Code, Failure
+from gateway.web import headers, problems
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    from gateway.auth.keys import Reason
+    from gateway.clock import Clock
+
+OK, PENDING = "ok", "pending"
+REQUEST_SERVED = "request.served"
+REQUEST_FAILED = "request.failed"
+METHODS = frozenset({"PUT", "GET", "DELETE", "POST", "HEAD", "OPTIONS"})
+
+_log = logs.get("gateway.web")
+
+
+class Meter(Protocol):
+    """What the web layer counts."""
+
+    def request_served(self, *, method: str, outcome: str, seconds: float) -> None:
+        """`method` is one of METHODS or ``other``; `outcome` is OK, PENDING or a problem's code."""
+        ...
+
+    def auth_denied(self, *, reason: Reason) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """What is known of a request under way."""
+
+    request_id: str
+    received_at: int
+    client: str | None = None
+    outcome: str = OK
+
+
+EXCHANGE = web.RequestKey("exchange", Exchange)
+
+
+class Work:
+    """The requests under way: each runs to its end, whether or not anybody still waits for its answer."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[web.StreamResponse]] = set()
+
+    async def run(self, work: Coroutine[None, None, web.StreamResponse]) -> web.StreamResponse:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is under way, at most so long."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Everything around a handler that is the same for every request."""
+
+    clock: Clock
+    meter: Meter
+    work: Work
+
+    @property
+    def middleware(self) -> Middleware:
+        @web.middleware
+        async def framed(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self.work.run(self._serve(request, handler))
+
+        return framed
+
+    async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        exchange = Exchange(request_id=headers.request_id(request.headers), received_at=self.clock.ms())
+        request[EXCHANGE] = exchange
+        started = asyncio.get_running_loop().time()
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            response = await _answered(request, handler, exchange)
+            seconds = asyncio.get_running_loop().time() - started
+            self._record(request, response, exchange, seconds)
+        response.headers.update({**headers.COMMON, headers.REQUEST_ID: exchange.request_id})
+        return response
+
+    def _record(self, request: web.Request, response: web.StreamResponse, exchange: Exchange, seconds: float) -> None:
+        method = request.method if request.method in METHODS else "other"
+        resource = request.match_info.route.resource
+        self.meter.request_served(method=method, outcome=exchange.outcome, seconds=seconds)
+        _log.info(
+            REQUEST_SERVED,
+            method=method,
+            route=resource.canonical if resource else None,
+            status=response.status,
+            code=exchange.outcome,
+            client=exchange.client,
+            duration_ms=round(seconds * 1000, 3),
+        )
+
+
+async def _answered(request: web.Request, handler: Handler, exchange: Exchange) -> web.StreamResponse:
+    allow: dict[str, str] = {}
+    try:
+        return await handler(request)
+    except Failure as raised:
+        failure = raised
+    except web.HTTPException as raised:
+        failure = problems.translated(raised)
+        allow = {hdrs.ALLOW: raised.headers[hdrs.ALLOW]} if hdrs.ALLOW in raised.headers else {}
+    except Exception as raised:  # noqa: BLE001 -- the last line: whatever it is, the caller gets an answer
+        _log.error(REQUEST_FAILED, error=type(raised).__name__, at=_places(raised))
+        failure = Failure(Code.INTERNAL_ERROR, "The gateway failed. Treat the call as being recorded.")
+    exchange.outcome = failure.code.value
+    return problems.response(failure, exchange.request_id, allow)
+
+
+def _places(raised: Exception) -> list[str]:
+    """Where it was raised, innermost last. The text of a foreign exception may hold anything: it is left out."""
+    frames = traceback.extract_tb(raised.__traceback__)[-6:]
+    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
