@@ -1,0 +1,36 @@
+"""`serve`: the gateway. SIGTERM finishes the work under way and exits 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway import app, logs
+from gateway.cli import config, loop
+from gateway.cli.exits import FINE
+from gateway.inventory import secrets
+from gateway.settings import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gateway.settings import Settings
+
+
+def add(commands: Any) -> None:  # noqa: ANN401 -- argparse has no public name for it
+    parser = commands.add_parser("serve", help="run the gateway")
+    config.add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments)
+    if settings.listen.workers > 1:
+        raise ConfigurationError((("listen.workers", "only one process for now: start more gateways instead"),))
+    logs.configure(production=settings.production, secrets=secrets(settings))
+    loop.run(_serve(settings))
+    return FINE
+
+
+async def _serve(settings: Settings) -> None:
+    async with app.running(settings):
+        await loop.told_to_stop()
