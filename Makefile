@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint fmt lock clean
+.PHONY: run test soak lint fmt lock clean
 
 run: $(VENV)/.run  ## environment + the service with the embedded store and the sandbox vendors
 	$(BIN)/redaction-gateway sandbox
 
 test: $(VENV)/.dev  ## environment + what the tests need + tests
 	tests/run
+
+soak: $(VENV)/.dev  ## the same tests with the numbers of a long night
+	SOAK=1 MODEL_WIDER=1 SIM_SEEDS=$(or $(SEEDS),200000) $(BIN)/pytest -q -s -rs tests/model tests/simulation tests/store/test_failovers.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check gateway tests

@@ -251,7 +251,11 @@ def let_go(result: Result, left: Parties) -> bool:
 def _reported(redaction: Redaction, order: Order, event: OrderReported) -> Redaction:
     """Facts of the order. When every command was answered for good nothing of it can land later: whoever asks from
     now on knows this revision, so that no clock is needed to tell before from after."""
-    definite = answered(event.results)
+    definite = answered(event.results) and all(
+        _moved(recorder, event.results[recorder.backend])
+        for recorder in redaction.recorders
+        if recorder.backend in event.results
+    )
     recorders = tuple(
         replace(recorder, seen=result.seen or _doubtful(recorder, result), fault=result.fault)
         if (result := event.results.get(recorder.backend)) is not None
@@ -274,6 +278,14 @@ def answered(results: Mapping[str, Result]) -> bool:
         not result.lost and (result.fault is None or BLAME[result.fault] is not Blame.UNCONFIRMED)
         for result in results.values()
     )
+
+
+def _moved(recorder: Recorder, result: Result) -> bool:
+    """What the recorder is seen to do is the command's doing. One that was not seen silent before may be live for
+    another reason, with a command that was accepted still on its way."""
+    if result.fault is not None or result.seen is None:
+        return True
+    return recorder.seen is not None and recorder.seen.muted != result.seen.muted
 
 
 def _doubtful(recorder: Recorder, result: Result) -> Observation | None:

@@ -78,10 +78,12 @@ class Healer:
         self._metrics = metrics
         self._wake = asyncio.Event()
         self._doubtful = True
+        watch.verified = False
 
     def wake(self) -> None:
         """The store is there again: it may not be what it was."""
         self._doubtful = True
+        self._watch.verified = False
         self._wake.set()
 
     @asynccontextmanager
@@ -119,6 +121,7 @@ class Healer:
             except BaseException:
                 self._doubtful = True
                 raise
+            self._watch.verified = not self._doubtful
         for key, _ in self._ledger.local.adrift():
             await self._ledger.catchup.heal(key, within=CALL_SECONDS)
         self._metrics.gap(self._ledger.local.gap())

@@ -18,6 +18,8 @@ from gateway.routing import says_where
 from gateway.service.problems import failure, not_found
 from gateway.service.tools import LANDS_SECONDS, MUTE_STORE_SECONDS, STORE_SECONDS
 
+CLAIM_AGAIN_SECONDS = 0.02
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,7 +48,7 @@ class Mutes:
         await self._require_own(ask, act, asked, claimed)
         redaction = decide.loosened(begun.redaction, before=claimed.loose_until)
         results, again = await asyncio.gather(
-            self._tools.mute_all(redaction, deadline), self._claimed_again(ask, recorders, claimed, begun)
+            self._tools.mute_all(redaction, deadline), self._claimed_again(ask, recorders, claimed, begun, deadline)
         )
         if again.sure and not claimed.sure:  # what was proven before the claim stood proves nothing
             redaction = decide.loosened(redaction, before=again.loose_until)
@@ -60,14 +62,17 @@ class Mutes:
         return self._muted(done, begun)
 
     async def _claimed_again(
-        self, ask: Mute, recorders: tuple[Recorder, ...], claimed: Claimed, begun: Recorded[None]
+        self, ask: Mute, recorders: tuple[Recorder, ...], claimed: Claimed, begun: Recorded[None], deadline: float
     ) -> Claimed:
         """A claim that was not confirmed in time is made again while the recorders are at work. Who has a store and
         no claim cannot be called protected: another redaction's unmute may be on its way."""
-        if claimed.sure:
-            return claimed
-        again = await self._tools.claims.claim(ask.key, recorders, within=MUTE_STORE_SECONDS)
-        if again.sure or begun.durability in {"journal", "none"}:
+        again = claimed
+        while not again.sure and self._tools.clock.left(deadline) > MUTE_STORE_SECONDS:
+            again = await self._tools.claims.claim(ask.key, recorders, within=MUTE_STORE_SECONDS)
+            if begun.durability in {"journal", "none"}:
+                return again
+            await self._tools.clock.sleep(0 if again.sure else CLAIM_AGAIN_SECONDS)
+        if again.sure:
             return again
         lands = int(1000 * (self._tools.settings.loosen_seconds + LANDS_SECONDS))
         return replace(again, loose_until=self._tools.clock.ms() + lands)
@@ -110,7 +115,7 @@ class Mutes:
         withdrawn = await self._tools.record(
             ask.key, act, "withdrawn", withdraw, lambda _: EntryType.MUTE_FAILED, MUTE_STORE_SECONDS, needed=False
         )
-        if not withdrawn.redaction.open:
+        if not withdrawn.redaction.open and withdrawn.durability in {"stored", "replicated"}:
             await self._unclaim(ask, claimed)
         raise not_found()
 

@@ -71,6 +71,12 @@ class Change:
     due_at: int | None
     keep_ms: int | None
 
+    @property
+    def loosens(self) -> bool:
+        """The step gives an order that lets a party be recorded."""
+        given = self.before.redaction.order if self.before else None
+        return self.after.order not in {None, given}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:

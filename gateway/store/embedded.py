@@ -78,7 +78,14 @@ class EmbeddedServer:
         self._take_lock()
         await self._stop_left_behind()
         self._process = await asyncio.create_subprocess_exec(
-            binary(), *self._options(), cwd=self.directory, start_new_session=True
+            binary(),
+            *self._options(),
+            cwd=self.directory,
+            start_new_session=True,
+            # Its words are in its log; whoever waits for the end of the gateway's output must not wait for it.
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         await self._wait_ready()
 

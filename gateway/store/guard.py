@@ -32,6 +32,11 @@ class Verdict(Protocol):
         """Something went wrong and it is being asked whether the store is there."""
         ...
 
+    @property
+    def verified(self) -> bool:
+        """What the store may have lost is known here."""
+        ...
+
     def doubt(self) -> None: ...
 
     async def verdict(self) -> None:
@@ -53,6 +58,8 @@ class GuardedStore:
         await self._store.close()
 
     async def commit(self, change: Change, *, within: float) -> Committed | Stale:
+        if change.loosens and not self._watch.verified:
+            raise StoreUnsettled("what the store may have lost is not known yet")
         return await self._guarded(lambda: self._store.commit(change, within=within), within)
 
     async def load(self, key: CallKey, *, within: float) -> Stored | None:

@@ -212,7 +212,7 @@ class RedisStore:
         ]
         if self._replicas:
             commands.append(("WAIT", self._replicas, REPLICA_MS))
-        reply, *acked = await self._primaries.send(names.bucket, *commands, settled=_loosens(change))
+        reply, *acked = await self._primaries.send(names.bucket, *commands, settled=change.loosens)
         return reply, acked[0] if acked else 0
 
     def _replicated(self, acked: int) -> bool:
@@ -242,12 +242,6 @@ class RedisStore:
         task.add_done_callback(self._under_way.discard)
         task.add_done_callback(_retrieve)
         return task
-
-
-def _loosens(change: Change) -> bool:
-    """The step gives an order that lets a party be recorded."""
-    given = change.before.redaction.order if change.before else None
-    return change.after.order not in {None, given}
 
 
 async def _run(work: Callable[[], Awaitable[_T]]) -> _T:

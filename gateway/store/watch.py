@@ -29,11 +29,13 @@ _log = structlog.stdlib.get_logger("store")
 EVERY_SECONDS = 1.0
 AWAY_SECONDS = 0.1
 PROBE_SECONDS = 0.15
+OPENING_SECONDS = 5.0  # nobody waits for an answer yet: better late than served without a store
 
 
 class StoreWatch:
     """`node` names the probe's key. `reached` is called whenever the store is there again, and when it has lost
-    something meanwhile: whoever set it looks what is missing."""
+    something meanwhile: whoever set it looks what is missing, and while it looks the store is not `verified`: no
+    order is given that lets a party be recorded."""
 
     def __init__(
         self, store: WatchedStore, *, node: str, metrics: Metrics, every_seconds: float = EVERY_SECONDS
@@ -42,6 +44,7 @@ class StoreWatch:
         self.store: Store = GuardedStore(store, self)
         self.reached: Callable[[], None] = _nobody
         self.up = False
+        self.verified = True
         self._node = node
         self._metrics = metrics
         self._every = every_seconds
@@ -70,7 +73,7 @@ class StoreWatch:
         try:
             await self.raw.open()
             self._say(up=True)
-            await self._probe()
+            await self._probe(within=OPENING_SECONDS)
         except StoreUnavailable as error:
             self._say(up=False, error=error)
         task = asyncio.create_task(self._ask())
@@ -93,10 +96,10 @@ class StoreWatch:
                 self._say(up=False, error=error)
             self._certain.set()
 
-    async def _probe(self) -> None:
+    async def _probe(self, *, within: float = PROBE_SECONDS) -> None:
         """Written and read back; checked anew where it was away, and said where it forgot."""
         word, expected = new_id(), self._word
-        found = await self.raw.probe(self._node, word=word, within=PROBE_SECONDS)
+        found = await self.raw.probe(self._node, word=word, within=within)
         self._word = word
         if not self.up:
             await self.raw.open()
