@@ -65,9 +65,7 @@ def _merged(known: tuple[Recorder, ...], event: MuteAsked) -> tuple[Recorder, ..
     """Recorders already known keep what was seen of them unless the request points them elsewhere."""
     asked = {recorder.backend: recorder for recorder in event.recorders}
     kept = tuple(
-        asked[old.backend]
-        if event.retarget and old.backend in asked and asked[old.backend].target != old.target
-        else old
+        asked[old.backend] if event.retarget and old.backend in asked and _elsewhere(old, asked[old.backend]) else old
         for old in known
     )
     names = {old.backend for old in known}
@@ -80,6 +78,14 @@ class Step(enum.StrEnum):
     UNCHANGED = "unchanged"  # there is no such hold
     DROPPED = "dropped"  # others hold the same parties: nothing to send
     ORDERED = "ordered"  # somebody may be recorded again: send, then settle
+
+
+def _elsewhere(old: Recorder, new: Recorder) -> bool:
+    """The request points to another call. Whoever still waits for the extension's next call goes on waiting: a
+    second holder that finds none there now must not end that."""
+    waits = CallStatus.NEXT in old.target.call_status
+    same = replace(new.target, call_status=old.target.call_status) == old.target
+    return new.target != old.target and not (waits and same)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -311,6 +311,17 @@ def test_the_next_call_has_its_minute() -> None:
     assert not told(redaction, 61_000, {"a": Result(fault=Fault.NO_SUCH_CALL)}).open
 
 
+def test_a_second_holder_does_not_end_the_wait_for_the_next_call() -> None:
+    """Who asks for the ongoing call of the same extension joins the wait; another extension is another call."""
+    waiting = recorder("a", target=Target(extension="8856", call_status=(CallStatus.NEXT,)))
+    redaction = decide.mute(FRESH, MuteAsked(at=1000, received_at=1000, hold=hold(), recorders=(waiting,)))
+    now = recorder("a", target=Target(extension="8856"))
+    event = MuteAsked(at=1001, received_at=1001, hold=hold("b"), recorders=(now,), retarget=True)
+    assert decide.mute(redaction, event).recorders == (waiting,)
+    other = recorder("a", target=Target(extension="9999"))
+    assert decide.mute(redaction, replace(event, recorders=(other,))).recorders == (other,)
+
+
 def test_a_new_redaction_of_the_same_call_starts_clean() -> None:
     """After the end a PUT begins anew, but versions go on and a landing order is not forgotten."""
     report = OrderReported(at=1300, op="op1200", results={"a": seen(Parties.NONE, 1250)})

@@ -19,10 +19,11 @@ def run(work: Coroutine[None, None, T]) -> T:
         return runner.run(work)
 
 
-async def told_to_stop() -> None:
-    """Return at the first SIGTERM or SIGINT."""
+def told_to_stop() -> asyncio.Event:
+    """Set at the first SIGTERM or SIGINT from now on: made before anything is started, so that being told during
+    the start still ends in order."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop

@@ -47,6 +47,7 @@ def _port() -> int:
 
 
 async def _sandbox(directory: Path, port: int, *, as_json: bool) -> None:
+    stop = loop.told_to_stop()
     async with demo.desk(directory, port=port) as desk:
         # The lines for programs and people go to standard output alone, so the log takes the other one.
         logs.configure(production=False, secrets=secrets(desk.settings), stream=sys.stderr)
@@ -54,7 +55,7 @@ async def _sandbox(directory: Path, port: int, *, as_json: bool) -> None:
             said = _for_programs(desk, state) if as_json else _for_people(desk, state)
             sys.stdout.write(said)
             sys.stdout.flush()
-            await loop.told_to_stop()
+            await stop.wait()
 
 
 def _for_programs(desk: Desk, state: app.Running) -> str:

@@ -32,5 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(settings: Settings) -> None:
+    stop = loop.told_to_stop()
     async with app.running(settings):
-        await loop.told_to_stop()
+        await stop.wait()

@@ -83,9 +83,10 @@ def failure(
     view: Document | None,
     *,
     views: tuple[RecorderView, ...] = (),
+    detail: str | None = None,
 ) -> Failure:
-    """The worst for the caller among what the recorders said."""
+    """The worst for the caller among what the recorders said; `detail` where the usual words do not fit."""
     failed = tuple(recorders)
-    code, detail = _PROBLEMS[blame(failed)]
+    code, usual = _PROBLEMS[blame(failed)]
     shown = views or tuple(recorder_view(recorder, redaction.wanted) for recorder in failed)
-    return Failure(code, detail, recorders=shown, document=view)
+    return Failure(code, detail or usual, recorders=shown, document=view)

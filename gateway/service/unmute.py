@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.service.claims import Held
     from gateway.service.tools import Tools
 
+REVERTED = "It has not happened: the redaction stands, and whatever had resumed is muted again. Repeat it."
 REVERT_SECONDS = 1.0  # least time for muting again after an unmute that failed
 
 
@@ -137,7 +138,7 @@ class Unmutes:
             case Settled.FAILED:
                 failed = with_results(settled.redaction.recorders, results)
                 reverted = await self._revert(ask, act, settled.redaction)
-                raise failure(settled.redaction, failed, self._tools.document(reverted))
+                raise failure(settled.redaction, failed, self._tools.document(reverted), detail=REVERTED)
 
     async def _revert(self, ask: Unmute, act: Act, redaction: Redaction) -> Recorded[None]:
         """Whatever has resumed is muted again, in this same request."""
