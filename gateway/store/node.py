@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -17,6 +17,7 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ReadOnlyError, RedisError
 
 from gateway.store.contract import StoreUnfit
@@ -86,7 +87,8 @@ class Node:
                 if asking:
                     pipe.execute_command("ASKING")
                 pipe.execute_command(*command)
-            replies = await pipe.execute(raise_on_error=False)
+            with told_as_lost():
+                replies = await pipe.execute(raise_on_error=False)
         return replies[1::2] if asking else replies
 
     async def history(self) -> str:
@@ -133,6 +135,16 @@ class Node:
         if self._retired and not self._busy:
             await self.client.aclose()
             await self.client.connection_pool.disconnect()
+
+
+@contextmanager
+def told_as_lost() -> Iterator[None]:
+    """The loop has a word of its own for a connection that the peer closed under a write, which the client library
+    passes on; it is a lost connection like any other."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ConnectionLost(str(error)) from error
 
 
 def judge(config: dict[str, str], fitness: Fitness) -> None:

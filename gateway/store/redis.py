@@ -26,7 +26,7 @@ from gateway.store.contract import (
     Turn,
 )
 from gateway.store.keys import Keys
-from gateway.store.node import COMMAND_SECONDS
+from gateway.store.node import COMMAND_SECONDS, told_as_lost
 from gateway.store.primaries import Primaries
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ class RedisStore:
             async with primary.node.busy(), primary.node.client.pubsub(ignore_subscribe_messages=True) as heard:
                 await heard.psubscribe(keys.CHANGES)
                 while self._primaries.current(primary):
-                    message = await heard.get_message(timeout=COMMAND_SECONDS / 2)
+                    with told_as_lost():
+                        message = await heard.get_message(timeout=COMMAND_SECONDS / 2)
                     if message is not None:
                         yield keys.call_key(message["data"])
         except (RedisError, OSError) as error:

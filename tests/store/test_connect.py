@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from servers import Server, single, under_sentinels
+from servers import Server, single, under_sentinels, until
 from steps import ORDER, call_in, change, commit, opened
 
 from gateway.store.address import Access, Address, Kind, Place, Tls, parse
@@ -176,6 +176,36 @@ async def test_what_is_not_read_back_was_not_written(tmp_path: Path, monkeypatch
         monkeypatch.setattr(store._primaries, "send", other)
         with pytest.raises(StoreUnavailable, match="read back"):
             await store.probe("n", word="1", within=5)
+
+
+async def test_a_replica_is_not_a_store(tmp_path: Path) -> None:
+    """Nothing is read from a server that only follows another one, nor is it asked to write."""
+    async with single(tmp_path) as primary, single(tmp_path, replicaof=f"127.0.0.1 {primary.port}") as replica:
+        await refused(f"redis://127.0.0.1:{replica.port}")
+
+
+async def test_a_connection_closed_under_a_write_is_a_lost_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The faster event loop says so with an error of its own: no request fails by it, no listener dies of it."""
+
+    async def closed(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    async with single(tmp_path) as server, opened(f"redis://127.0.0.1:{server.port}") as store:
+        changes = store.changes()
+        listener = asyncio.ensure_future(anext(changes))
+        await until(lambda: _is_heard(server))
+        with monkeypatch.context() as patch:
+            patch.setattr("redis.asyncio.connection.AbstractConnection.send_packed_command", closed)
+            patch.setattr("redis.asyncio.connection.AbstractConnection.read_response", closed)
+            with pytest.raises(StoreUnavailable):
+                await store.load(KEY, within=5)
+            with pytest.raises(StoreUnavailable):
+                await listener
+        assert await store.load(KEY, within=5) is None
+
+
+async def _is_heard(server: Server) -> bool:
+    return bool(await server.ask("PUBSUB", "NUMPAT"))
 
 
 async def test_a_command_whose_answer_was_lost_is_not_sent_again(tmp_path: Path) -> None:
