@@ -7,6 +7,7 @@ operation's name where the store still remembers it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _audit = structlog.stdlib.get_logger("audit")
 
+LATE = 10_000  # entries that the journal still lacks
 ROUNDS = 16  # how often a call is tried anew because somebody else was faster
 
 
@@ -51,6 +53,7 @@ class Catchup:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
+        self._late: deque[tuple[Note, Ack]] = deque(maxlen=LATE)
         self.claim: Callable[[Redaction], Awaitable[int]] = _unclaimed
         self._store = store
         self._journal = journal
@@ -80,8 +83,14 @@ class Catchup:
             for pending in [one for one in local.pending if self._there(one.note, have)]:
                 local.done(pending)
 
+    def late(self, note: Note, ack: Ack) -> None:
+        """The store has it and the journal does not: it is to come, for the day on which the store forgets it."""
+        self._late.append((note, ack))
+
     async def rejournal(self) -> None:
-        """Write to the journal what neither device has."""
+        """Write to the journal what neither device has, and what only the store has."""
+        while self._late and await self._journal.write(self._late[0][0]):
+            self._journal.tell(self._late.popleft()[1])
         for _, local in self._local.adrift():
             for pending in [one for one in local.pending if not one.journaled]:
                 pending.journaled = await self._journal.write(pending.note)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _log = structlog.stdlib.get_logger("heal")
 
 AGAIN_SECONDS = 0.5
+LOOKS = 2  # the second time at what was confirmed just before the first, and told only after it
 STORE_SECONDS = 1.0
 CALL_SECONDS = 30.0  # one call can have missed many entries
 PAGE = 1_000
@@ -77,12 +78,12 @@ class Healer:
         self._scribe = scribe
         self._metrics = metrics
         self._wake = asyncio.Event()
-        self._doubtful = True
+        self._looks = LOOKS
         watch.verified = False
 
     def wake(self) -> None:
         """The store is there again: it may not be what it was."""
-        self._doubtful = True
+        self._looks = LOOKS
         self._watch.verified = False
         self._wake.set()
 
@@ -113,15 +114,16 @@ class Healer:
             self._wake.clear()
 
     async def _heal(self) -> None:
-        if self._doubtful:
-            self._doubtful = False
+        if self._looks:
+            looks, self._looks = self._looks, 0
             try:
                 for number, acks in self._journal.acked().items():
                     await self._verify(number, acks)
             except BaseException:
-                self._doubtful = True
+                self._looks = LOOKS
                 raise
-            self._watch.verified = not self._doubtful
+            self._looks = self._looks or looks - 1
+            self._watch.verified = self._looks < LOOKS
         for key, _ in self._ledger.local.adrift():
             await self._ledger.catchup.heal(key, within=CALL_SECONDS)
         self._metrics.gap(self._ledger.local.gap())

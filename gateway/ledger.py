@@ -219,7 +219,10 @@ class Ledger:
         if draft.note is not None:
             self._metrics.entries(Device.STORE, Written.WRITTEN)
             note = draft.note
-            self._journal.tell(Ack(op=note.op, bucket=note.bucket, seq=committed.seq, link=committed.link))
+            ack = Ack(op=note.op, bucket=note.bucket, seq=committed.seq, link=committed.link)
+            self._journal.tell(ack)
+            if not journaled:
+                self.catchup.late(note, ack)
             _audit.info("entry.written", bucket=trail.bucket, seq=trail.seq, hash=trail.hash, entry=_text(change.entry))
         self._own(draft, journaled=journaled)
         return Recorded(redaction=change.after, outcome=draft.outcome, durability=committed.durability, audit=trail)
