@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moves import Broken, moves
-from world import POLICY, World, fresh, hold, key, names
+from world import PARTIES, POLICY, World, fresh, key, names
 
 from gateway import decide
 from gateway.decide import Reported, Result
 from gateway.evidence import protected
-from gateway.model import Evidence, Observation, Parties, union
+from gateway.model import Evidence, Observation, Parties
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -79,7 +79,9 @@ def check(world: World) -> None:
 def _check_silent(world: World) -> None:
     """Everybody wanted is silent and nothing of ours can change that; only somebody else can, and not for longer
     than evidence lives."""
-    wanted = union(tuple(hold(key) for key in world.owed))
+    wanted = Parties.NONE
+    for owed in world.owed:
+        wanted |= PARTIES[owed]
     for number, muted in enumerate(world.truth):
         at = world.drifted[number]
         if muted & wanted != wanted and (at is None or world.now - at > POLICY.evidence_ms):

@@ -157,7 +157,7 @@ PLANTED: tuple[tuple[str, Scope, tuple[Plant, ...]], ...] = (
     ("evidence from before an order has died", LOSS, ((evidence, "proven", _without_loose_before),)),
     ("evidence of any age", DRIFT, ((evidence, "proven", _whatever_its_age),)),
     ("one silent party is enough", NARROW, ((evidence, "covers", _with_any_party),)),
-    ("evidence asked before an order was known", THREE, ((decide, "_told", _without_loose_revision),)),
+    ("evidence asked before an order was known", RACE, ((decide, "_told", _without_loose_revision),)),
     ("older news undo newer", DRIFT, ((decide, "_told", _of_any_age),)),
     ("an overtaken order is settled", RACE, ((decide, "settle", _overtaken_all_the_same),)),
     ("a mute leaves the order standing", RACE, ((decide, "mute", _mute_leaves_the_order),)),
