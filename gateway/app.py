@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import gateway
 from gateway import logs
+from gateway.admission import Admission
 from gateway.audit.journal import Journal
-from gateway.auth import Authenticator, NoTokens
 from gateway.clock import Clock
 from gateway.describe import Scribe
 from gateway.evidence import Policy
@@ -31,9 +31,15 @@ from gateway.service.tools import Tools
 from gateway.store.contract import StoreUnavailable
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.redis import RedisStore
+from gateway.store.seals import SealStore
 from gateway.store.watch import StoreWatch
+from gateway.trail import access
+from gateway.trail.register import Register
+from gateway.trail.sealer import Sealer
+from gateway.trail.watch import Watch
 from gateway.web.admin import build_admin
 from gateway.web.app import build_app
+from gateway.web.door import Door
 from gateway.web.reception import Rules
 from gateway.web.server import Bind, listening
 
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from pydantic import SecretBytes
 
     from gateway.model import Redaction
+    from gateway.reload import Configuration
     from gateway.settings import Settings
     from gateway.store.contract import Store
 
@@ -54,16 +61,18 @@ _NO_KEY = bytes(32)  # development without audit keys: the settings refuse it in
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """A gateway that serves. `port` and `admin_port` are the real ones; `ready` is False once it is to stop."""
+    """A gateway that serves. `port` and `admin_port` are the real ones; `ready` is True from when requests are taken
+    until it is to stop."""
 
     port: int
     admin_port: int
-    ready: bool = True
+    ready: bool = False
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Serve while the block runs; at its end the work under way is finished.
+async def running(settings: Settings, configuration: Configuration | None = None) -> AsyncIterator[Running]:
+    """Serve while the block runs; at its end the work under way is finished. Who may call follows `configuration`
+    as it changes, the rest is as `settings` have it.
 
     Raises `StoreUnfit` for a store that must not be used, `StoreUnavailable` when the embedded one does not start.
     """
@@ -80,18 +89,25 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         parts.ledger.local.recall(recalled)
         parts.ledger.catchup.claim = _claim(parts)
         stack.push_async_callback(parts.recorders.close)
-        healer = Healer(parts.ledger, journal, watch, raw, scribe=parts.scribe, metrics=metrics)
+        healer = Healer(parts.ledger, journal, watch, raw, scribe=parts.scribe)
         watch.reached = healer.wake
         await stack.enter_async_context(healer.healing())
+        register = _register(settings, raw, metrics)
+        sealer, verification = _seals(settings, raw, clock, metrics)
+        await stack.enter_async_context(sealer.sealing())
+        await stack.enter_async_context(verification.watching())
         reconciler = Reconciler(parts, watch.store, Dated(parts), node=_node())
         await stack.enter_async_context(reconciler.working())
         backends = parts.recorders.backends.values()
         await stack.enter_async_context(parts.listening.listening(backends, reconciler.nudge))
+        admission = Admission(settings, register=register, metrics=metrics, node=_node(), ms=clock.ms)
+        await stack.enter_async_context(admission.working(raw, configuration))
         live = Live()
         await stack.enter_async_context(live.hearing(watch.store))
         state = Running(port=0, admin_port=0)
         state.admin_port = await stack.enter_async_context(_admin(settings, state, metrics))
-        state.port = await stack.enter_async_context(_public(settings, parts, watch.store, live))
+        state.port = await stack.enter_async_context(_public(settings, parts, watch.store, live, admission))
+        state.ready = True
         _log.info("gateway.started", port=state.port, admin_port=state.admin_port, version=gateway.__version__)
         stack.callback(_log.info, "gateway.stopped")
         try:
@@ -122,6 +138,18 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> RedisStore:
 def _journal(settings: Settings, clock: Clock, metrics: Metrics) -> Journal:
     directory = settings.store.directory / "journal"
     return Journal(directory, key=_bytes(settings.audit.hmac_key), ms=clock.ms, metrics=metrics)
+
+
+def _register(settings: Settings, store: RedisStore, metrics: Metrics) -> Register:
+    return Register(SealStore(store), hmac_key=access.keyring(settings.audit).chain.key, metrics=metrics)
+
+
+def _seals(settings: Settings, store: RedisStore, clock: Clock, metrics: Metrics) -> tuple[Sealer, Watch]:
+    keyring, seals = access.keyring(settings.audit), SealStore(store)
+    register = Register(seals, hmac_key=keyring.chain.key, metrics=metrics)
+    every = settings.audit.seal_seconds
+    sealer = Sealer(seals, keyring, register, node=_node(), clock=clock, metrics=metrics, seal_seconds=every)
+    return sealer, Watch(seals, keyring, register, node=_node(), clock=clock, metrics=metrics)
 
 
 def _claim(parts: Tools) -> Callable[[Redaction], Awaitable[int]]:
@@ -194,16 +222,19 @@ async def _admin(settings: Settings, state: Running, metrics: Metrics) -> AsyncI
 
 
 @asynccontextmanager
-async def _public(settings: Settings, parts: Tools, store: Store, live: Live) -> AsyncIterator[int]:
+async def _public(
+    settings: Settings, parts: Tools, store: Store, live: Live, admission: Admission
+) -> AsyncIterator[int]:
     app = build_app(
         service=Service(parts, store),
         changes=live,
-        authenticator=Authenticator(settings.clients, _bytes(settings.audit.pepper), NoTokens()),
+        authenticator=admission.authenticator,
+        door=Door(limits=admission.limits, throttle=admission.throttle, denials=admission.notices),
         meter=parts.metrics,
         clock=parts.clock,
         rules=Rules(
             backends=frozenset(settings.backends),
-            needs_actor=frozenset(name for name, client in settings.clients.items() if client.require_actor),
+            needs_actor=admission,
             trusted_proxies=settings.listen.trusted_proxies,
         ),
     )

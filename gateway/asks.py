@@ -90,6 +90,7 @@ class Code(enum.StrEnum):
     RECORDER_UNCONFIRMED = "recorder-unconfirmed"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     NOT_FOUND = "not-found"
+    EXPECTATION_FAILED = "expectation-failed"
     INTERNAL_ERROR = "internal-error"
 
 

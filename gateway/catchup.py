@@ -19,22 +19,28 @@ from gateway.audit.note import Ack
 from gateway.decide import loosened
 from gateway.mend import mended
 from gateway.metrics import Device, Written
+from gateway.model import CallKey
 from gateway.store.contract import Change, Committed, StoreUnavailable, bucket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from gateway.audit.journal import Trail
+    from gateway.audit.device import Trail
     from gateway.audit.note import Note
     from gateway.clock import Clock
     from gateway.local import Local, LocalCalls
     from gateway.metrics import Metrics
-    from gateway.model import CallKey, Redaction
+    from gateway.model import Redaction
     from gateway.store.contract import Store, Stored, TrailEntry
 
+_log = structlog.stdlib.get_logger("catchup")
 _audit = structlog.stdlib.get_logger("audit")
 
-LATE = 10_000  # entries that the journal still lacks
+# How many entries that one device lacks are kept in memory, at some 4 KiB each. The journal on disk has those beyond
+# of the first kind, the store those of the second.
+MISSED = 50_000
+LATE = 10_000
+NOTES_AT_ONCE = 64  # one sync for so many
 ROUNDS = 16  # how often a call is tried anew because somebody else was faster
 
 
@@ -53,7 +59,8 @@ class Catchup:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self._late: deque[tuple[Note, Ack]] = deque(maxlen=LATE)
+        self._late: deque[tuple[Note, Ack]] = deque()
+        self._overrun = False
         self.claim: Callable[[Redaction], Awaitable[int]] = _unclaimed
         self._store = store
         self._journal = journal
@@ -66,15 +73,44 @@ class Catchup:
     async def heal(self, key: CallKey, *, within: float) -> None:
         """Nothing is missing of the call when this returns. Raises `StoreUnavailable`: something still is."""
         local = self._local.get(key)
-        if local is None or not local.pending:
+        if local is None or not local.lacking:
             return
         try:
             async with asyncio.timeout(within), local.healing:
+                await self.unspill((key,))
                 await self._heal_all(key, local, within)
         except TimeoutError:
             raise StoreUnavailable("not healed in time") from None
         finally:
-            self._metrics.gap(self._local.gap())
+            self.publish()
+
+    def publish(self) -> None:
+        """How many entries one device has and the other lacks."""
+        self._metrics.gap(self._local.gap() + len(self._late))
+
+    def spill(self) -> None:
+        """Keep in memory no more than may be; what is let go of the journal has."""
+        spilled, dropped = self._local.spill(MISSED)
+        if spilled:
+            _log.error("entries.spilled", count=spilled, gap=self._local.gap())
+        if dropped:
+            _log.error("entries.dropped", count=dropped)
+
+    async def unspill(self, keys: Iterable[CallKey]) -> None:
+        """Bring back what was let go of these calls. `StoreUnavailable`: it cannot be read."""
+        spilled = {key: local for key in keys if (local := self._local.get(key)) is not None and local.spilled}
+        if not spilled:
+            return
+        try:
+            notes = await self._journal.missing(frozenset((key.tenant, key.call_id) for key in spilled))
+        except OSError as error:
+            raise StoreUnavailable("what is missing cannot be read") from error
+        found: dict[CallKey, list[Note]] = {key: [] for key in spilled}
+        for note in notes:
+            found[CallKey(tenant=note.tenant, call_id=note.call_id)].append(note)
+        lost = sum(local.unspill(found[key]) for key, local in spilled.items())
+        if lost:
+            _log.error("entries.lost", count=lost)
 
     def found(self, entries: Iterable[TrailEntry]) -> None:
         """These are in the store: whichever of them was missing is not."""
@@ -84,17 +120,37 @@ class Catchup:
                 local.done(pending)
 
     def late(self, note: Note, ack: Ack) -> None:
-        """The store has it and the journal does not: it is to come, for the day on which the store forgets it."""
+        """The store has it and the journal does not: it is to come, for the day on which the store forgets it.
+
+        Until then the store alone has it; so it stays when this process is killed, or when there are too many.
+        """
+        if len(self._late) >= LATE:
+            self._late.popleft()
+            if not self._overrun:
+                _log.error("journal.overrun", kept=LATE)
+            self._overrun = True
         self._late.append((note, ack))
+        self.publish()
 
     async def rejournal(self) -> None:
         """Write to the journal what neither device has, and what only the store has."""
-        while self._late and await self._journal.write(self._late[0][0]):
-            self._journal.tell(self._late.popleft()[1])
+        while self._late and await self._write_some():
+            self.publish()
+        self._overrun = self._overrun and bool(self._late)
         for _, local in self._local.adrift():
             for pending in [one for one in local.pending if not one.journaled]:
                 pending.journaled = await self._journal.write(pending.note)
             local.journaled = all(pending.journaled for pending in local.pending)
+
+    async def _write_some(self) -> bool:
+        """The oldest of what the journal lacks; False when it does not take all of them."""
+        some = [self._late.popleft() for _ in range(min(NOTES_AT_ONCE, len(self._late)))]
+        written = await asyncio.gather(*(self._journal.write(note) for note, _ in some))
+        for (_, ack), taken in zip(some, written, strict=True):
+            if taken:
+                self._journal.tell(ack)
+        self._late.extendleft(reversed([one for one, taken in zip(some, written, strict=True) if not taken]))
+        return all(written)
 
     async def _heal_all(self, key: CallKey, local: Local, within: float) -> None:
         known = await self._store.entries(key, within=within) if local.pending else ()

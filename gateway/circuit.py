@@ -38,13 +38,16 @@ class Circuit:
 
     def admits(self) -> bool:
         """Somebody who asks now should send and wait."""
-        if not self.is_open:
-            return True
-        now = _now()
-        if now - self._tried_at < STALE_SECONDS:
+        if self.is_shut:
             return False
-        self._tried_at = now
+        if self.is_open:
+            self._tried_at = _now()
         return True
+
+    @property
+    def is_shut(self) -> bool:
+        """It is open, and not stale."""
+        return self.is_open and _now() - self._tried_at < STALE_SECONDS
 
     @property
     def wants_probe(self) -> bool:

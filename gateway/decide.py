@@ -13,8 +13,8 @@ import enum
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gateway.evidence import NEXT_CALL_MS, protected, recorder_state
-from gateway.model import BLAME, Blame, CallStatus, Fault, Order, OrderKind, Parties, union
+from gateway.evidence import NEXT_CALL_MS, knowing, protected, recorder_state
+from gateway.model import BLAME, Blame, CallStatus, Fault, Order, OrderKind, Parties, Result, union
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,9 +120,10 @@ def _kind(event: UnmuteAsked, left: tuple[Hold, ...]) -> OrderKind:
 def _ordered(redaction: Redaction, order: Order, at: int) -> Redaction:
     after = replace(
         redaction,
-        order=replace(order, earlier_before=redaction.loose_before),
+        order=replace(order, at=at, earlier_before=redaction.loose_before),
         loose_before=max(redaction.loose_before, order.lands_before),
         loose_revision=redaction.revision + 1,
+        ordered_at=max(redaction.ordered_at, at),
     )
     return _next(redaction, after, at)
 
@@ -136,18 +137,6 @@ def start(redaction: Redaction, *, op: str, at: int, lands_before: int) -> Redac
 def left_after(redaction: Redaction, order: Order) -> Parties:
     """Who stays silent once `order` is carried out."""
     return union(tuple(hold for hold in redaction.holds if hold.key not in order.drops))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What one recorder's share of an operation came to: the state that was seen last, and what went wrong.
-
-    `lost`: the answer to the command was lost, so that it may still land, whatever was seen since.
-    """
-
-    seen: Observation | None = None
-    fault: Fault | None = None
-    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +167,7 @@ def _learned(redaction: Redaction, event: Reported) -> Redaction:
         for recorder in redaction.recorders
     )
     known = any(result.seen is not None for result in event.results.values())
+    recorders = tuple(knowing(recorder, event.results) for recorder in recorders)
     return replace(redaction, recorders=recorders, void=redaction.void and not known)
 
 
@@ -256,14 +246,15 @@ def let_go(result: Result, left: Parties) -> bool:
 
 def _reported(redaction: Redaction, order: Order, event: OrderReported) -> Redaction:
     """Facts of the order. When every command was answered for good nothing of it can land later: whoever asks from
-    now on knows this revision, so that no clock is needed to tell before from after."""
+    now on knows this revision, so that no clock is needed to tell before from after. While an earlier order's command
+    can still land, what is seen may be that one's doing."""
     definite = answered(event.results) and all(
-        _moved(recorder, event.results[recorder.backend])
+        order.earlier_before <= order.at and _moved(recorder, event.results[recorder.backend])
         for recorder in redaction.recorders
         if recorder.backend in event.results
     )
     recorders = tuple(
-        replace(recorder, seen=result.seen or _doubtful(recorder, result), fault=result.fault)
+        replace(knowing(recorder, event.results), seen=result.seen or _doubtful(recorder, result), fault=result.fault)
         if (result := event.results.get(recorder.backend)) is not None
         else recorder
         for recorder in redaction.recorders
@@ -300,6 +291,21 @@ def _doubtful(recorder: Recorder, result: Result) -> Observation | None:
     return None if doubtful else recorder.seen
 
 
+def overtaken(redaction: Redaction, event: Reported) -> Redaction:
+    """A mute has landed where everybody had been let go meanwhile. The redaction stays closed, and says so."""
+    if redaction.open or redaction.order is not None:
+        return redaction
+    after = replace(redaction, recorders=tuple(_silenced(recorder, event) for recorder in redaction.recorders))
+    return redaction if after == redaction else _next(redaction, after, event.at)
+
+
+def _silenced(recorder: Recorder, event: Reported) -> Recorder:
+    """The recorder as it was seen last, if it was known to record everybody and was seen silent after that."""
+    known, seen = recorder.seen, event.results.get(recorder.backend, Result()).seen
+    late = known is not None and seen is not None and not known.muted and seen.muted and seen.at >= known.at
+    return replace(recorder, seen=seen) if late else recorder
+
+
 def undated(redaction: Redaction, *, hold: HoldKey, at: int) -> Redaction:
     """The holder's dated order is used up, whatever comes of it: it is never carried out twice, nor late."""
     holds = tuple(replace(other, resume_at=None) if other.key == hold else other for other in redaction.holds)
@@ -312,9 +318,14 @@ def withdraw(redaction: Redaction, *, hold: HoldKey, at: int) -> Redaction:
     return _next(redaction, replace(redaction, holds=left, closed_at=redaction.closed_at if left else at), at)
 
 
-def loosened(redaction: Redaction, *, before: int) -> Redaction:
-    """Another redaction's command may land at this one's recorders until `before` (ms): older evidence is none."""
-    return replace(redaction, loose_before=max(redaction.loose_before, before))
+def loosened(redaction: Redaction, *, before: int, ordered_at: int = 0) -> Redaction:
+    """Another redaction's command may land at this one's recorders until `before` (ms): older evidence is none.
+    `ordered_at` as in `Redaction`, where there is such a command."""
+    return replace(
+        redaction,
+        loose_before=max(redaction.loose_before, before),
+        ordered_at=max(redaction.ordered_at, ordered_at),
+    )
 
 
 def abandon(redaction: Redaction, *, at: int) -> Redaction:

@@ -7,19 +7,22 @@ Unknown is not muted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from gateway.model import BLAME, Blame, CallStatus, Fault, Parties, RecorderState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from gateway.model import Observation, Recorder, Redaction
+    from gateway.model import Observation, Recorder, Redaction, Result
 
 RETRY_MS = 1_000  # a call whose mute is not proven is tried again at most this often
 ORDER_GRACE_MS = 500  # an order is abandoned only so long after it can have landed
+LATE_MS = 15_000  # how long a vendor may take to carry out what it has accepted
+WARY_MS = 1_000  # how often a call is looked at for so long
+CALLS_KNOWN = 32  # ids of calls that are kept of one recorder
 NEXT_CALL_MS = 60_000  # how long a recorder waits for the "next" call (Verba's own figure, V)
 
 
@@ -39,6 +42,16 @@ class Policy:
 def covers(seen: Observation | None, wanted: Parties) -> bool:
     """Everybody in `wanted` was seen silent in every call that the recorder has."""
     return seen is not None and not seen.mixed and seen.muted & wanted == wanted
+
+
+def knowing(recorder: Recorder, results: Mapping[str, Result]) -> Recorder:
+    """The recorder with the ids of the calls that were seen now, too; of many the newest."""
+    result = results.get(recorder.backend)
+    seen = result.seen if result else None
+    if seen is None or seen.calls <= set(recorder.calls):
+        return recorder
+    older = (call for call in recorder.calls if call not in seen.calls)
+    return replace(recorder, calls=(*older, *sorted(seen.calls))[-CALLS_KNOWN:])
 
 
 def recorder_state(recorder: Recorder, wanted: Parties) -> RecorderState:
@@ -112,8 +125,15 @@ def due_at(redaction: Redaction, *, now: int, policy: Policy) -> int:
     if redaction.order is not None:
         return redaction.order.lands_before + ORDER_GRACE_MS
     settled = all(proven(redaction, recorder, now=now, policy=policy) for recorder in counted(redaction))
-    look = now + (policy.reassert_ms - _early_ms(redaction, policy) if settled else RETRY_MS)
+    look = now + (_calm_ms(redaction, now=now, policy=policy) if settled else RETRY_MS)
     return min([look, *(hold.resume_at for hold in redaction.holds if hold.resume_at is not None)])
+
+
+def _calm_ms(redaction: Redaction, *, now: int, policy: Policy) -> int:
+    """To the next look at a call that is proven silent: soon while an order may yet be carried out."""
+    calm = policy.reassert_ms - _early_ms(redaction, policy)
+    wary = redaction.ordered_at > 0 and now < redaction.ordered_at + LATE_MS
+    return min(calm, WARY_MS) if wary else calm
 
 
 def _early_ms(redaction: Redaction, policy: Policy) -> int:

@@ -70,6 +70,7 @@ _NAMES = {
     SecretStr: "secret text",
     SecretBytes: "secret key",
     str: "text",
+    bytes: "key",
     int: "whole number",
     float: "number",
     bool: "true | false",

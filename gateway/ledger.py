@@ -20,7 +20,7 @@ import structlog
 
 from gateway.asks import Failure
 from gateway.audit.chain import GENESIS, link
-from gateway.audit.journal import NoJournal
+from gateway.audit.device import NoJournal
 from gateway.audit.note import Ack, Note, Void
 from gateway.catchup import Catchup
 from gateway.evidence import due_at
@@ -33,7 +33,7 @@ from gateway.store.contract import Change, Committed, Stored, StoreUnavailable, 
 from gateway.view import TrailView
 
 if TYPE_CHECKING:
-    from gateway.audit.journal import Trail
+    from gateway.audit.device import Trail
     from gateway.clock import Clock
     from gateway.evidence import Policy
     from gateway.metrics import Metrics
@@ -235,7 +235,7 @@ class Ledger:
         elif (draft.note is not None and draft.note.held) or self.local.get(key) is not None:
             local = self.local.made(key, after)
             local.due_at = draft.change.due_at or 0
-            if not local.pending:
+            if not local.lacking:
                 local.redaction = after
                 local.journaled = journaled or (draft.note is None and local.journaled)
 
@@ -258,7 +258,7 @@ class Ledger:
     def _local_draft(self, key: CallKey, step: Step[_T], drafts: list[Draft[_T]]) -> tuple[Draft[_T], Redaction]:
         """The step decided on what is known here, which is what it was decided on unless others were faster."""
         local, known = self.local.get(key), self._known.get(key)
-        if local is not None and local.pending:
+        if local is not None and local.lacking:
             return self._draft(known, local.redaction, step), local.redaction
         before = known.redaction if known else Redaction(key=key)
         usable = drafts and drafts[-1].change.before == known
@@ -275,7 +275,7 @@ class Ledger:
         local.journaled = journaled
         local.due_at = draft.change.due_at or 0
         self._metrics.entries(Device.STORE, Written.FAILED)
-        self._metrics.gap(self.local.gap())
+        self.catchup.publish()
         if journaled:
             _audit.warning("entry.journaled", entry=_text(draft.change.entry))
         else:
@@ -304,7 +304,7 @@ class Ledger:
     def _follow(self, key: CallKey, redaction: Redaction) -> None:
         """What others did to a call that was muted here."""
         local = self.local.get(key)
-        if local is None or local.pending or redaction.revision < local.redaction.revision:
+        if local is None or local.lacking or redaction.revision < local.redaction.revision:
             return
         local.redaction = redaction
         if not redaction.open:

@@ -14,7 +14,7 @@ from gateway.store.codec import decode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gateway.audit.journal import Recalled
+    from gateway.audit.device import Recalled
     from gateway.audit.note import Note
     from gateway.model import Redaction
 
@@ -41,6 +41,12 @@ class Local:
     held: set[HoldKey] = field(default_factory=set)
     healing: asyncio.Lock = field(default_factory=asyncio.Lock)
     mended: bool = False
+    spilled: int = 0  # older steps that the store lacks, in the journal alone
+
+    @property
+    def lacking(self) -> bool:
+        """The store lacks something of it."""
+        return bool(self.pending or self.spilled)
 
     def missed(self) -> Missed:
         at = max(pending.note.at for pending in self.pending)
@@ -55,6 +61,22 @@ class Local:
         self.pending.append(pending)
         self.held |= {HoldKey(client=client, name=name) for client, name in note.held}
         return pending
+
+    def spill(self) -> tuple[int, int]:
+        """Keep only the newest step, which has the state; gives how many of the others the journal has, and how many
+        nobody."""
+        let_go, self.pending[:-1] = self.pending[:-1], []
+        journaled = sum(1 for pending in let_go if pending.journaled)
+        self.spilled += journaled
+        return journaled, len(let_go) - journaled
+
+    def unspill(self, notes: Iterable[Note]) -> int:
+        """The store lacks these as well, oldest first; gives how many of those let go did not come back."""
+        have = {pending.note.op for pending in self.pending}
+        back = [Pending(note, journaled=True) for note in notes if note.op not in have]
+        lost, self.spilled = max(0, self.spilled - len(back)), 0
+        self.pending[:0] = back
+        return lost
 
     def done(self, pending: Pending) -> None:
         """The store has it, whoever saw to that."""
@@ -89,17 +111,29 @@ class LocalCalls:
 
     def adrift(self) -> tuple[tuple[CallKey, Local], ...]:
         """Calls that the store lacks something of."""
-        return tuple((key, local) for key, local in self._calls.items() if local.pending)
+        return tuple((key, local) for key, local in self._calls.items() if local.lacking)
+
+    def spill(self, most: int) -> tuple[int, int]:
+        """Keep `most` steps, and one of each call, in memory: those of the oldest calls go. Gives how many went that
+        the journal has, and how many that nobody has."""
+        excess, spilled, dropped = sum(len(local.pending) for local in self._calls.values()) - most, 0, 0
+        for local in self._calls.values() if excess > 0 else ():
+            if not local.healing.locked():
+                counts = local.spill()
+                spilled, dropped = spilled + counts[0], dropped + counts[1]
+            if spilled + dropped >= excess:
+                break
+        return spilled, dropped
 
     def open(self) -> Iterator[tuple[CallKey, Local]]:
         return ((key, local) for key, local in self._calls.items() if local.redaction.open)
 
     def gap(self) -> int:
-        return sum(len(local.pending) for local in self._calls.values())
+        return sum(len(local.pending) + local.spilled for local in self._calls.values())
 
     def forget(self, key: CallKey) -> None:
         """Nothing more need be known, unless the store lacks something."""
-        if (local := self._calls.get(key)) is not None and not local.pending:
+        if (local := self._calls.get(key)) is not None and not local.lacking:
             del self._calls[key]
 
     def recall(self, recalled: Recalled) -> None:
@@ -120,7 +154,7 @@ class LocalCalls:
         for key, lost in lacking.items():
             newest = decode(lost[-1].state)
             local = self.made(key, newest)
-            if not local.pending:
+            if not local.lacking:
                 local.redaction = newest
             local.pending[:0] = [Pending(note, journaled=True) for note in lost]
             local.ours.extend(decode(note.state) for note in lost[-STATES:])
@@ -129,6 +163,6 @@ class LocalCalls:
             local.mended = False
 
     def _shrink(self) -> None:
-        spare = (key for key, local in self._calls.items() if not local.pending)
+        spare = (key for key, local in self._calls.items() if not local.lacking)
         if len(self._calls) >= self._most and (oldest := next(spare, None)) is not None:
             del self._calls[oldest]

@@ -104,6 +104,11 @@ class Metrics:
         self._make_redaction(frozenset(backends))
         self._make_backend(backends, frozenset(plaintext))
         self._make_trail()
+        self._configuration = self._gauge(
+            "configuration_valid", "Whether the configuration, as its files are now, is the one in use"
+        )
+        self._configuration.set(1)
+        self._token_keys = self._gauge("token_keys_fresh", "Whether the issuer's keys could be read when last tried")
         self._denied = _Family(self._counter("auth_denied", "Callers not let in", "reason"), Reason, zeroed=True)
         self._store_up = self._gauge("store_up", "Whether the store answers")
         self._store_seconds = self._histogram("store_request_seconds", "Time of a store command", _STORE_BUCKETS)
@@ -147,6 +152,7 @@ class Metrics:
         self._device_up = _Family(device_up, Device, zeroed=True)
         self._gap = self._gauge("audit_gap_entries", "Entries that one device has and the other has not")
         self._last_seal = self._gauge("audit_last_seal_timestamp_seconds", "When the trail was last sealed")
+        self._unverified = self._gauge("audit_verification_failed", "Whether the trail was found to be not whole")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -215,8 +221,18 @@ class Metrics:
         """The trail was sealed at this time, in seconds since the epoch."""
         self._last_seal.set(at_seconds)
 
+    def verified(self, *, whole: bool) -> None:
+        """The trail was looked at."""
+        self._unverified.set(not whole)
+
     def auth_denied(self, *, reason: Reason) -> None:
         self._denied.child(reason).inc()
+
+    def configuration(self, *, is_valid: bool) -> None:
+        self._configuration.set(is_valid)
+
+    def token_keys(self, *, are_fresh: bool) -> None:
+        self._token_keys.set(are_fresh)
 
     def store(self, *, is_up: bool) -> None:
         self._store_up.set(is_up)

@@ -165,20 +165,22 @@ class Observation:
 
     `muted` is who was proven silent in all of its calls (`Parties.NONE`: somebody is recorded); `mixed` where
     its calls differ. `at` is when the question was asked, not when it was answered, so that evidence is never
-    younger than it claims.
+    younger than it claims. `calls` are the recorder's own ids of those calls, where it tells them.
     """
 
     muted: Parties
     evidence: Evidence
     at: int
     mixed: bool = False
+    calls: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
     """One backend that the call was routed to, and what is known of it.
 
-    `seen` is None while nothing is known. `fault` is the last reason why it is not where it should be.
+    `seen` is None while nothing is known. `fault` is the last reason why it is not where it should be. `calls` are
+    the recorder's own ids of the calls that the target was seen to mean, the newest last.
     """
 
     backend: str
@@ -187,6 +189,19 @@ class Recorder:
     optional: bool = False
     seen: Observation | None = None
     fault: Fault | None = None
+    calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one recorder's share of an operation came to: the state that was seen last, and what went wrong.
+
+    `lost`: the answer to the command was lost, so that it may still land, whatever was seen since.
+    """
+
+    seen: Observation | None = None
+    fault: Fault | None = None
+    lost: bool = False
 
 
 class OrderKind(enum.StrEnum):
@@ -202,8 +217,8 @@ class OrderKind(enum.StrEnum):
 class Order:
     """A client's order under way that lets some party be recorded again.
 
-    `op` is the operation that gave it; `drops` the holds that go when it succeeds. What it sends may land
-    until `lands_before`, what was sent for orders before it until `earlier_before`.
+    `op` is the operation that gave it, `at` when; `drops` the holds that go when it succeeds. What it sends may
+    land until `lands_before`, what was sent for orders before it until `earlier_before`.
     """
 
     op: str
@@ -211,6 +226,7 @@ class Order:
     drops: tuple[HoldKey, ...]
     lands_before: int
     earlier_before: int = 0
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +235,8 @@ class Redaction:
 
     `revision` counts every change, `version` those that a reader can see. `loose_before` is when the last
     command of ours that lets a party be recorded can have landed at the latest, `loose_revision` the revision
-    that ordered it: evidence from before either proves nothing. `closed_at` is None while the redaction is
+    that ordered it: evidence from before either proves nothing. `ordered_at` is when the last such command may have
+    been sent, 0 for never: a vendor can carry it out later than it should. `closed_at` is None while the redaction is
     open; `void` says that no recorder ever knew the call.
     """
 
@@ -231,6 +248,7 @@ class Redaction:
     order: Order | None = None
     loose_before: int = 0
     loose_revision: int = 0
+    ordered_at: int = 0
     requested_at: int = 0
     updated_at: int = 0
     exposure_ms: int | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +21,7 @@ from gateway.backoff import LONGEST_SECONDS, Backoff
 from gateway.clock import new_id
 from gateway.decide import Reported
 from gateway.describe import Act
-from gateway.evidence import covers, protected
+from gateway.evidence import covers, protected, proven
 from gateway.model import Origin, Principal
 from gateway.store.contract import BUCKETS, StoreUnavailable, bucket
 from gateway.watchlist import Watchlist
@@ -28,8 +29,7 @@ from gateway.watchlist import Watchlist
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.decide import Result
-    from gateway.model import CallKey, Recorder, Redaction
+    from gateway.model import CallKey, Recorder, Redaction, Result
     from gateway.service.tools import Tools
     from gateway.store.contract import Store
 
@@ -41,6 +41,7 @@ STORE_SECONDS = 1.0
 CALLS_AT_ONCE = 64
 NUDGED_SECONDS = 0.25  # between two looks at a call of which there is news all the time
 CALLS_A_BUCKET = 256
+MUTED = "muted"  # the step that tells what came of a mute
 GATEWAY = Principal(client="gateway", tenant="", kid="")  # who acts when nobody asked
 
 
@@ -181,39 +182,54 @@ class Reconciler:
         act = Act(op=new_id(), origin=Origin(principal=GATEWAY, request_id=""))
         if redaction.order is not None:
             redaction = await self._abandon(redaction, act)
+        redaction = await self._on_date(redaction)
         self._watchlist.saw(redaction, now=self._tools.clock.ms())
         if not redaction.open or redaction.order is not None:
             self._backoff.forget(redaction.key)
             return
-        now = self._tools.clock.ms()
-        if any(hold.resume_at is not None and hold.resume_at <= now for hold in redaction.holds):
-            await self._dated.carry_out(redaction)
-            return
         deadline = self._tools.clock.deadline(self._tools.settings.deadline_seconds)
         redaction = await self._claimed(redaction)
         looked = await self._learn(redaction, act, "looked", await self._look(redaction, deadline))
-        if looked.open and not self._protected(looked):
+        if looked.open and looked.order is None and not self._protected(looked):
             looked = await self._mute_again(redaction, looked, act, deadline)
         else:
             self._backoff.forget(looked.key)
         self._watchlist.saw(looked, now=self._tools.clock.ms())
 
+    async def _on_date(self, redaction: Redaction) -> Redaction:
+        """Carry out what the holders ordered for now. What cannot be written down is not done, and the call is looked
+        after as ever."""
+        now = self._tools.clock.ms()
+        due = any(hold.resume_at is not None and hold.resume_at <= now for hold in redaction.holds)
+        if not due or redaction.order is not None:
+            return redaction
+        with suppress(StoreUnavailable):
+            await self._dated.carry_out(redaction)
+        return await self._loaded(redaction.key) or redaction
+
     async def _claimed(self, redaction: Redaction) -> Redaction:
         """A claim may be missing: it was not confirmed in time, or a failover has lost it."""
         claimed = await self._tools.claims.claim(redaction.key, redaction.recorders, within=STORE_SECONDS)
-        return decide.loosened(redaction, before=max(claimed.loose_until, claimed.stood_at))
+        before = max(claimed.loose_until, claimed.stood_at)
+        return decide.loosened(redaction, before=before, ordered_at=claimed.loose_until)
 
     async def _mute_again(self, found: Redaction, looked: Redaction, act: Act, deadline: float) -> Redaction:
         """Mute once more, and let the call rest for a while if that was in vain, too."""
         began_at = asyncio.get_running_loop().time()
-        results = await self._tools.mute_all(looked, deadline, background=True)
+        results = await self._tools.mute_all(self._unproven(looked), deadline, background=True)
         failing = [name for name, result in results.items() if not _mutes(result, looked)]
         if not failing:
             self._backoff.forget(looked.key)
-            return await self._learn(looked, act, "muted", results)
-        muted = await self._learn(looked, act, "muted", results, busy_ms=self._rest_ms(found, looked, failing))
+            return await self._learn(looked, act, MUTED, results)
+        muted = await self._learn(looked, act, MUTED, results, busy_ms=self._rest_ms(found, looked, failing))
         self._backoff.failed(found, muted, failing, began_at=began_at)
         return muted
+
+    def _unproven(self, redaction: Redaction) -> Redaction:
+        """With those recorders only that must be muted again; the others are left in peace."""
+        now, policy = self._tools.clock.ms(), self._tools.settings.policy
+        left = tuple(r for r in redaction.recorders if not proven(redaction, r, now=now, policy=policy))
+        return replace(redaction, recorders=left)
 
     def _rest_ms(self, found: Redaction, looked: Redaction, failing: list[str]) -> int:
         """Where other recorders of the call work, these are looked at as often as ever; a holder's own dated order
@@ -235,16 +251,7 @@ class Reconciler:
         results = await asyncio.gather(*looks)
         blind = [r for r in redaction.recorders if not self._observable(r)]
         again = await asyncio.gather(
-            *(
-                self._tools.recorders.mute(
-                    recorder,
-                    redaction.wanted,
-                    not_before=redaction.loose_before,
-                    deadline=deadline,
-                    background=True,
-                )
-                for recorder in blind
-            )
+            *(self._tools.sharing.mute(redaction, recorder, deadline, background=True) for recorder in blind)
         )
         pairs = zip([*recorders, *blind], [*results, *again], strict=True)
         return {recorder.backend: result for recorder, result in pairs}
@@ -252,15 +259,22 @@ class Reconciler:
     async def _learn(
         self, redaction: Redaction, act: Act, name: str, results: dict[str, Result], *, busy_ms: int = 0
     ) -> Redaction:
+        told = await self._tools.sharing.told(redaction, results, within=STORE_SECONDS)
+
         def learn(current: Redaction) -> tuple[Redaction, EntryType | None]:
             report = Reported(at=self._tools.clock.ms(), asked_at_revision=redaction.revision, results=results)
-            known = decide.loosened(current, before=redaction.loose_before)
+            known = decide.loosened(current, before=told.loose_before, ordered_at=told.ordered_at)
+            if not current.open:
+                after = decide.overtaken(current, report) if name == MUTED else current
+                return after, EntryType.MUTE_OVERTAKEN if after != current else None
             after = decide.learn(known, report, policy=self._tools.settings.policy)
             return after, self._news(current, after)
 
         recorded = await self._tools.record(
             redaction.key, act, name, learn, lambda word: word, STORE_SECONDS, needed=False, busy_ms=busy_ms
         )
+        if recorded.outcome is EntryType.MUTE_OVERTAKEN:
+            _log.error("mute.overtaken")
         if recorded.outcome is EntryType.DRIFT_FOUND:
             self._count_drift(redaction, recorded.redaction)
         return recorded.redaction

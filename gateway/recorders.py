@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.backends.contract import BackendError, Command, NoSuchCall, NotSent, Refused, Unconfirmed
-from gateway.decide import Result, let_go
+from gateway.decide import let_go
 from gateway.evidence import covers
 from gateway.line import CONNECTIONS, Effort, Line
-from gateway.model import BLAME, Action, Blame, CallStatus, Evidence, Fault, Observation, Parties
+from gateway.model import BLAME, Action, Blame, CallStatus, Evidence, Fault, Observation, Parties, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,6 +37,7 @@ FIRST_READ_SECONDS = 0.02  # the pause before the second read; doubled up to the
 LONGEST_READ_SECONDS = 0.25
 LAST_READ_SECONDS = 0.4  # where reads must be far apart, the last one is asked so long before the deadline
 WORTH_A_LOOK = frozenset({Fault.REFUSED, Fault.MISCONFIGURED})  # a no that the state may still contradict
+LONGEST_ID = 128  # of a call, as a request may say it
 SKEW_MS = 1_000  # how far apart the clocks of two pods may be
 
 
@@ -75,6 +76,10 @@ class Recorders:
     def wanting_probe(self) -> frozenset[str]:
         """The backends nobody waits for, where it is time to try the way again."""
         return frozenset(name for name, line in self._lines.items() if line.circuit.wants_probe)
+
+    def is_shut(self, backend: str) -> bool:
+        """Nobody waits for the backend now."""
+        return self._lines[backend].circuit.is_shut
 
     # ── the three questions ──
 
@@ -305,7 +310,8 @@ def _untried(recorder: Recorder) -> Result:
 
 def _observation(seen: Seen, asked_at: int) -> Observation:
     at = _at(asked_at, seen.age_seconds)
-    return Observation(muted=seen.muted, evidence=seen.evidence, at=at, mixed=seen.mixed)
+    calls = frozenset(call for call in seen.calls if len(call) <= LONGEST_ID)
+    return Observation(muted=seen.muted, evidence=seen.evidence, at=at, mixed=seen.mixed, calls=calls)
 
 
 def _at(asked_at: int, age_seconds: float) -> int:

@@ -50,10 +50,11 @@ def target(key: CallKey, where: Where, backend: str) -> Target:
     """
     own = where.targets.get(backend)
     extension = (own.extension if own else None) or where.extension
+    statuses = (own.call_status if own else None) or where.call_status
     return Target(
         call_id=_call_id(key, own, extension),
         extension=extension,
-        call_status=(own.call_status if own else None) or where.call_status or (CallStatus.ONGOING,),
+        call_status=statuses if statuses and extension else (CallStatus.ONGOING,),
         user_id=own.user_id if own else None,
         view_id=own.view_id if own else None,
     )

@@ -10,7 +10,7 @@ import binascii
 import enum
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -24,12 +24,13 @@ from pydantic import (
     SecretBytes,
     SecretStr,
     StringConstraints,
-    model_validator,
 )
 
 from gateway import mistakes, sources
 from gateway.auth.scopes import Scope, TokenRule
 from gateway.backends.registry import AnyBackendSettings
+from gateway.backends.settings import is_loopback
+from gateway.relations import Related
 from gateway.sources import ConfigurationError as ConfigurationError  # noqa: PLC0414 -- part of this module's face
 from gateway.store import address
 
@@ -54,6 +55,13 @@ def _sized_key(key: SecretBytes) -> SecretBytes:
     return key
 
 
+def _public_key(value: object) -> object:
+    key = _decoded_key(value)
+    if isinstance(key, bytes) and len(key) != KEY_BYTES:
+        raise ValueError(f"must be base64 of {KEY_BYTES} bytes")
+    return key
+
+
 def _in_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
@@ -69,12 +77,16 @@ def _checked_store(url: SecretStr) -> SecretStr:
 
 def _checked_jwks(text: str) -> str:
     parts = urlsplit(text)
-    if "://" in text and (parts.scheme != "https" or not parts.hostname or "@" in parts.netloc):
+    if "://" not in text:
+        return text
+    encrypted = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    if not encrypted or not parts.hostname or "@" in parts.netloc:
         raise ValueError("must be a file, or an https URL without user name and password")
     return text
 
 
 Key = Annotated[SecretBytes, BeforeValidator(_decoded_key), AfterValidator(_sized_key)]
+PublicKey = Annotated[bytes, BeforeValidator(_public_key)]
 Time = Annotated[datetime, AfterValidator(_in_utc)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 BackendName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
@@ -87,7 +99,7 @@ class Environment(enum.StrEnum):
     DEVELOPMENT = "development"
 
 
-class Section(BaseModel):
+class Section(Related, BaseModel):
     """A part of the settings; its attributes are documented where they stand."""
 
     model_config = ConfigDict(
@@ -132,11 +144,12 @@ class Listen(Section):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Networks whose `X-Forwarded-For` is believed, for the audit trail only. Default none."""
 
-    @model_validator(mode="after")
-    def _ports_differ(self) -> Self:
+    def has_two_ports(self) -> None:
+        """`ValueError` when the API and the probes would be the same."""
         if self.port == self.admin_port != 0:
             raise ValueError("admin_port: must differ from port")
-        return self
+
+    relations = (has_two_ports,)
 
 
 class Store(Section):
@@ -188,6 +201,13 @@ class Audit(Section):
     pepper: Key | None = None
     """Secret. Base64 of the 32 bytes under which API keys are hashed. Optional only in development."""
 
+    old_hmac_keys: tuple[Key, ...] = ()
+    """Secrets. Earlier `hmac_key`s, the oldest first: the entries that they chained stay verifiable. Default none."""
+
+    old_public_keys: tuple[PublicKey, ...] = ()
+    """Base64 of the public keys of earlier `signing_key`s, the oldest first, as `audit keys` prints them: what they
+    signed stays verifiable. Default none."""
+
     seal_seconds: float = Field(default=1.0, gt=0, le=3_600)
     """How often the trail is sealed under load, in seconds. Default 1: what the last seal does not cover is
     short."""
@@ -205,7 +225,11 @@ class Tokens(Section):
     """The `aud` that a person's token must have."""
 
     jwks: Annotated[str, Field(min_length=1), AfterValidator(_checked_jwks)]
-    """File or https URL of the issuer's public keys."""
+    """File or https URL of the issuer's public keys, a JWK set: RS256, ES256 and EdDSA count. A change of the file
+    counts within five seconds; a URL is asked again when a token names a new key, and every five minutes."""
+
+    leeway_seconds: float = Field(default=30.0, ge=0, le=120)
+    """How far the issuer's clock may be from ours, in seconds. Default 30: more than clocks that are kept differ."""
 
 
 class Match(Section):
@@ -243,11 +267,12 @@ class ClientKey(Section):
     expires_at: Time | None = None
     """When the key stops working (no offset: UTC). Default never."""
 
-    @model_validator(mode="after")
-    def _works_at_some_time(self) -> Self:
+    def works_at_some_time(self) -> None:
+        """`ValueError` when the key ends before it begins."""
         if self.not_before and self.expires_at and self.not_before >= self.expires_at:
             raise ValueError("expires_at: must be later than not_before")
-        return self
+
+    relations = (works_at_some_time,)
 
 
 class Client(Section):

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.backoff import LONGEST_SECONDS
 from gateway.evidence import counted, protected, proven, state
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.metrics import Metrics
     from gateway.model import CallKey, RecorderState, Redaction
 
+LONGEST_MS = int(1000 * LONGEST_SECONDS)
 FORGET_MS = 1_000  # beyond the time in which it should have been looked at again
 
 
@@ -81,8 +83,13 @@ class Watchlist:
             self._metrics.unprotected(backend, max(0.0, passed) * calls)
 
     def _forget(self, now: int) -> None:
-        limit = now - self._policy.reassert_ms - self._policy.deadline_ms - FORGET_MS
-        self._watched = {key: one for key, one in self._watched.items() if one.looked_at >= limit}
+        self._watched = {key: one for key, one in self._watched.items() if self._is_due(one, now)}
+
+    def _is_due(self, one: Watched, now: int) -> bool:
+        """It need not have been looked at again yet. One that is not proven may rest longer than the others, and is
+        the last to be left out; one that was looked at in the future was so before the clock was set back."""
+        rest = max(self._policy.reassert_ms, LONGEST_MS) if one.unproven else self._policy.reassert_ms
+        return -FORGET_MS <= now - one.looked_at <= rest + self._policy.deadline_ms + FORGET_MS
 
 
 def _age(now: int, times: Iterable[int]) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import decide
-from gateway.decide import MuteAsked, OrderReported, Reported, Result, Settled, Step, UnmuteAsked
-from gateway.evidence import Policy, covers, pending, protected, recorder_state, state, verdict
+from gateway.decide import MuteAsked, OrderReported, Reported, Settled, Step, UnmuteAsked
+from gateway.evidence import CALLS_KNOWN, Policy, covers, due_at, pending, protected, recorder_state, state, verdict
 from gateway.model import (
     EVERY_PARTIES,
     Blame,
@@ -25,9 +26,11 @@ from gateway.model import (
     Recorder,
     RecorderState,
     Redaction,
+    Result,
     Target,
     Vendor,
 )
+from gateway.store import codec
 
 POLICY = Policy(reassert_ms=5_000, deadline_ms=2_500)
 FRESH = Redaction(key=CallKey(tenant="acme", call_id="c"))
@@ -277,6 +280,20 @@ def test_what_is_seen_after_a_lost_answer_does_not_settle_it() -> None:
     assert is_protected(told(proof, 3300, {"a": seen(Parties.BOTH, 3200)}), 3300)
 
 
+def test_what_an_earlier_order_may_have_done_does_not_settle_a_later_one() -> None:
+    """A mute overtook the first order, whose command can still land; the second one's recorder is seen live: whose
+    doing that is, nobody knows, so what comes next is proven only after both have died."""
+    muted = told(asked(FRESH, 0), 10, {"a": seen(Parties.BOTH, 5)})
+    again = asked(ordered(muted, 100), 200)
+    second = ordered(again, 1_000)
+    report = OrderReported(at=1_100, op="op1000", results={"a": seen(Parties.NONE, 1_050)})
+    closed, settled = decide.settle(second, report)
+    assert settled is Settled.DONE
+    anew = told(asked(closed, 1_200), 2_500, {"a": seen(Parties.BOTH, 2_400)})
+    assert not is_protected(anew, 2_500)
+    assert is_protected(told(anew, 3_100, {"a": seen(Parties.BOTH, 3_050)}), 3_100)
+
+
 def test_a_lost_answer_leaves_no_trust_in_the_old_sighting() -> None:
     """After an unmute without an answer the recorder's state is unknown, not what it was."""
     report = OrderReported(at=1300, op="op1200", results={"a": Result(fault=Fault.TIMEOUT)})
@@ -426,3 +443,64 @@ def _random_step(data: st.DataObject, redaction: Redaction, now: int) -> Redacti
             return redaction if redaction.open else decide.start(redaction, op="op", at=now, lands_before=now + 9)
         case _:
             return decide.abandon(redaction, at=now)
+
+
+def test_a_call_is_looked_at_every_second_after_an_order() -> None:
+    """A vendor may carry out what it has accepted later than it should: for 15 s after the order, ours or another
+    redaction's, a call that is proven silent is due soon; then as often as ever."""
+    muted = told(asked(FRESH, 0), 10, {"a": seen(Parties.BOTH, 5)})
+    assert due_at(muted, now=10, policy=POLICY) > 3_000
+    failed, _ = decide.settle(ordered(muted, 100), OrderReported(at=200, op="op100", results={}))
+    late = {at: told(failed, at, {"a": seen(Parties.BOTH, at)}) for at in (3_000, 15_099, 15_100)}
+    assert {at: due_at(one, now=at, policy=POLICY) <= at + 1_000 for at, one in late.items()} == {
+        3_000: True,
+        15_099: True,
+        15_100: False,
+    }
+    other = decide.loosened(muted, before=50, ordered_at=50)
+    assert due_at(told(other, 60, {"a": seen(Parties.BOTH, 60)}), now=60, policy=POLICY) == 1_060
+
+
+def test_the_ids_of_calls_are_remembered() -> None:
+    """Those of every sighting, however old it is, the newest last, as many as can be claimed; a new redaction starts
+    without."""
+    muted = told(asked(FRESH, 0), 10, {"a": naming(5, "x", "y")})
+    assert muted.recorders[0].calls == ("x", "y")
+    later = told(muted, 20, {"a": naming(2, "x", "z")})
+    assert later.recorders[0].calls == ("y", "x", "z")
+    assert later.recorders[0].seen == muted.recorders[0].seen
+    many = told(later, 30, {"a": naming(25, *(f"n{n:02}" for n in range(CALLS_KNOWN)))})
+    assert len(many.recorders[0].calls) == CALLS_KNOWN
+    assert "z" not in many.recorders[0].calls
+    ended, _ = decide.settle(ordered(later, 100), OrderReported(at=200, op="op100", results={"a": naming(150, "w")}))
+    assert ended.recorders[0].calls[-1] == "w"
+
+
+def naming(at: int, *calls: str) -> Result:
+    """Silent when it is even, recorded otherwise: nobody cares."""
+    muted = Parties.NONE if at == 150 else Parties.BOTH
+    return Result(seen=Observation(muted=muted, evidence=Evidence.READBACK, at=at, calls=frozenset(calls)))
+
+
+def test_a_mute_that_lands_on_a_closed_redaction_is_written_down() -> None:
+    """Only where everybody was known to be recorded and somebody was seen silent after that; an open redaction, and
+    one whose order is under way, are not its business."""
+    muted = told(asked(FRESH, 0, names=("a", "b")), 10, {"a": seen(Parties.BOTH, 5), "b": seen(Parties.BOTH, 5)})
+    live = {"a": seen(Parties.NONE, 150), "b": seen(Parties.NONE, 150)}
+    closed, _ = decide.settle(ordered(muted, 100), OrderReported(at=200, op="op100", results=live))
+    report = Reported(at=300, asked_at_revision=1, results={"a": seen(Parties.BOTH, 250), "b": seen(Parties.BOTH, 120)})
+    after = decide.overtaken(closed, report)
+    assert [state.seen and state.seen.muted for state in after.recorders] == [Parties.BOTH, Parties.NONE]
+    assert (after.version, after.open) == (closed.version + 1, False)
+    for untouched in (muted, ordered(muted, 100), after):
+        assert decide.overtaken(untouched, report) is untouched
+
+
+def test_a_state_from_before_there_were_ids_is_read() -> None:
+    """What an older version has stored lacks the newer members."""
+    muted = told(asked(FRESH, 0), 10, {"a": seen(Parties.BOTH, 5)})
+    old = json.loads(codec.encode(muted))
+    del old["ordered_at"], old["recorders"][0]["calls"], old["recorders"][0]["seen"]["calls"]
+    assert codec.decode(json.dumps(old).encode()) == muted
+    named = told(muted, 20, {"a": naming(15, "x")})
+    assert codec.decode(codec.encode(named)) == named

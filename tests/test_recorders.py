@@ -20,8 +20,7 @@ from gateway.backends.contract import (
     Unconfirmed,
 )
 from gateway.circuit import FAILURES
-from gateway.decide import Result
-from gateway.model import Action, CallStatus, Evidence, Fault, Observation, Parties, Target
+from gateway.model import Action, CallStatus, Evidence, Fault, Observation, Parties, Result, Target
 
 TIMEOUT, UNREACHED = Unconfirmed(Fault.TIMEOUT), NotSent(Fault.CONNECTION_FAILED)
 NOW = 1_000_000

@@ -400,6 +400,48 @@ def test_every_mistake_is_named_at_once_and_none_with_its_value() -> None:
     assert CANARY not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            {"vendor": "verba", "base_url": "http://x.example", "api_key": 7, "username": "u", "client_key": "k",
+             "timeout_seconds": CANARY, "ca_file": "/nowhere", "color": "red"},
+            {"base_url", "api_key", "", "client_key", "timeout_seconds", "ca_file", "color"},
+        ),
+        (
+            {"vendor": "voicenter", "calls_base_url": "http://x.example", "method": CANARY},
+            {"base_url", "calls_base_url", "method", "evidence"},
+        ),
+        ({"vendor": "voicenter", "base_url": "http://x.example", "plaintext": CANARY, "evidence": "accepted"},
+         {"plaintext"}),
+        ({"vendor": "voicenter", "base_url": "http://x.example", "plaintext": "true", "evidence": CANARY},
+         {"evidence"}),
+        ({"vendor": "verba", "base_url": "https://x.example", "api_key": "k", "username": 7, "password": "p"},
+         {"username"}),
+    ],
+    ids=["verba", "voicenter", "plaintext", "text", "login"],
+)  # fmt: skip
+def test_every_mistake_of_one_account_is_named_at_once(said: dict[str, object], expected: set[str]) -> None:
+    """Single settings and what they say of each other; nothing is said of what is wrong by itself."""
+    found = faults(changed(backends__pbx=said))
+    assert set(found) == {f"backends.pbx.{name}".rstrip(".") for name in expected}
+    assert CANARY not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("place", "said", "expected"),
+    [
+        ("listen", {"port": 1, "admin_port": 1, "workers": CANARY}, {"listen.admin_port", "listen.workers"}),
+        ("listen", {"port": CANARY, "admin_port": 8080}, {"listen.port"}),
+        ("listen", CANARY, {"listen"}),
+    ],
+    ids=range(3),
+)
+def test_every_mistake_of_one_section_is_named_at_once(place: str, said: object, expected: set[str]) -> None:
+    """As for accounts."""
+    assert set(faults(changed(**{place: said}))) == expected
+
+
 def test_the_error_itself_shows_no_value() -> None:
     """Neither its text, its repr nor its chain of causes."""
     with pytest.raises(ConfigurationError) as caught:

@@ -22,6 +22,7 @@ class EntryType(enum.StrEnum):
     MUTE_INTENDED = "mute.intended"
     MUTE_CONFIRMED = "mute.confirmed"
     MUTE_FAILED = "mute.failed"
+    MUTE_OVERTAKEN = "mute.overtaken"
     UNMUTE_INTENDED = "unmute.intended"
     UNMUTE_CONFIRMED = "unmute.confirmed"
     UNMUTE_FAILED = "unmute.failed"
@@ -39,6 +40,20 @@ class EntryType(enum.StrEnum):
     CONTROL_FAILED = "control.failed"
     TRAIL_READ = "trail.read"
     STATE_RESTORED = "state.restored"
+    ACCESS_DENIED = "access.denied"
+    KEY_ADDED = "key.added"
+    KEY_CHANGED = "key.changed"
+    KEY_REMOVED = "key.removed"
+    CLIENT_ADDED = "client.added"
+    CLIENT_CHANGED = "client.changed"
+    CLIENT_REMOVED = "client.removed"
+    CONFIGURATION_CHANGED = "configuration.changed"
+    CONFIGURATION_REFUSED = "configuration.refused"
+    SEAL_STARTED = "seal.started"
+    KEY_ROTATED = "key.rotated"
+    TRAIL_EXPORTED = "trail.exported"
+    TRAIL_TRIMMED = "trail.trimmed"
+    VERIFICATION_FAILED = "verification.failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +74,9 @@ class Entry:
     `node_ms` is the node's clock. `revision` and `version` are the redaction's after this step; `protected` and
     `exposure_ms` what was then true. `parties` is who is wanted silent. `healed`: the store got the entry only
     after an outage, from the journal; absent otherwise.
+
+    An entry that is about no call has no `call_id`; `key` is then the id of a key, `count` how many entries it is
+    about, `checkpoint` the number of a seal.
     """
 
     type: EntryType
@@ -85,6 +103,9 @@ class Entry:
     revision: int | None = None
     version: int | None = None
     healed: bool | None = None
+    key: str | None = None
+    count: int | None = None
+    checkpoint: int | None = None
 
     def canonical(self) -> bytes:
         """The bytes that are hashed, stored and exported."""

@@ -14,16 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from gateway.audit.device import Recalled
 from gateway.audit.note import Ack, Kept, Note, Probe, Void
 from gateway.audit.segments import SEGMENT_BYTES, Segments
 from gateway.metrics import Device, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from gateway.audit.note import Line
@@ -38,43 +39,8 @@ PROBE_SECONDS = 2.0
 ACK_SECONDS = 1.0  # how long what became of a step may stay unwritten
 CLOSE_SECONDS = 2.0
 ACKS = 64  # of a bucket: some seconds' worth on a busy day
+NOTES = 4_096  # on their way to be confirmed
 KEPT_BYTES = 64 * 2**20  # files beyond this go, once the store has all of theirs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled:
-    """What a journal tells a process that starts: steps that the store may lack, oldest first, and the newest
-    state of every open redaction."""
-
-    notes: tuple[Note, ...] = ()
-    states: tuple[Kept, ...] = ()
-
-
-class Trail(Protocol):
-    """The journal, or none."""
-
-    async def write(self, note: Note) -> bool:
-        """Whether the note is on disk. Never raises, never takes longer than `JOURNAL_SECONDS`."""
-        ...
-
-    def tell(self, line: Ack | Void) -> None:
-        """What became of a step; written with whatever comes next."""
-        ...
-
-    def forget(self, tenant: str, call_id: str) -> None:
-        """The call's redaction is known to be over."""
-        ...
-
-
-class NoJournal:
-    """The device that is not there."""
-
-    async def write(self, note: Note) -> bool:  # noqa: ARG002 -- as the journal has it
-        return False
-
-    def tell(self, line: Ack | Void) -> None: ...
-
-    def forget(self, tenant: str, call_id: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +74,10 @@ class Journal:
         self._unstored: dict[str, str] = {}  # operation id → file, once it is in one
         self._undecided: dict[str, tuple[str, Note]] = {}
         self._open: dict[tuple[str, str], tuple[str, Kept]] = {}
-        self._acked: defaultdict[int, OrderedDict[str, Ack]] = defaultdict(OrderedDict)
+        self._notes: OrderedDict[str, Note] = OrderedDict()
+        self._acked: defaultdict[int, OrderedDict[str, tuple[Ack, Note | None]]] = defaultdict(OrderedDict)
         self._work: asyncio.Task[None] | None = None
+        self._lost_at: float | None = None  # on the loop's clock
         self.up = False
 
     # ── for whoever owns it ──
@@ -168,23 +136,32 @@ class Journal:
     def acked(self) -> dict[int, tuple[Ack, ...]]:
         """By bucket, the newest entries that the store has confirmed: more than it can confirm between losing
         some of them and that being noticed."""
-        return {bucket: tuple(acks.values()) for bucket, acks in self._acked.items() if acks}
+        return {bucket: tuple(ack for ack, _ in acks.values()) for bucket, acks in self._acked.items() if acks}
 
-    def disown(self, bucket: int) -> None:
-        """What the store confirmed of the bucket is worth nothing any more."""
-        self._acked.pop(bucket, None)
+    def remembered(self, bucket: int) -> tuple[tuple[Note, Ack], ...]:
+        """The same of one bucket with their notes; those that are too old for memory are left out."""
+        return tuple((note, ack) for ack, note in self._acked[bucket].values() if note is not None)
+
+    def disown(self, bucket: int, ops: Collection[str]) -> None:
+        """That the store confirmed these is worth nothing any more."""
+        for op in ops:
+            self._acked[bucket].pop(op, None)
 
     def states(self, bucket: int) -> tuple[Kept, ...]:
         """The open redactions of a bucket, as this journal knows them."""
         return tuple(kept for _, kept in self._open.values() if kept.bucket == bucket)
 
-    async def confirmed(self, bucket: int) -> tuple[tuple[Note, Ack], ...]:
-        """Every step of a bucket that the store has confirmed and whose note is still here, oldest first.
+    async def confirmed(self, buckets: frozenset[int]) -> dict[int, tuple[tuple[Note, Ack], ...]]:
+        """By bucket, every step that the store has confirmed and whose note is still here, oldest first.
 
-        Raises `OSError` when the files cannot be read.
+        It reads all files, beside whoever writes. Raises `OSError` when they cannot be read.
         """
         await self._write_batch()
-        return await self._in_thread(partial(self._confirmed, bucket))
+        return await self._beside(partial(self._confirmed, buckets))
+
+    async def missing(self, calls: frozenset[tuple[str, str]]) -> tuple[Note, ...]:
+        await self._write_batch()
+        return await self._beside(partial(self._missing, calls))
 
     # ── the loop ──
 
@@ -232,8 +209,11 @@ class Journal:
             self._turned(up=False, reason=error)
 
     def _turned(self, *, up: bool, reason: Exception | None = None) -> None:
+        now = asyncio.get_running_loop().time()
         if up and not self.up:
-            _log.info("journal.reached")
+            _log.info("journal.reached", away_seconds=None if self._lost_at is None else round(now - self._lost_at, 3))
+        if not up and (self.up or self._lost_at is None):
+            self._lost_at = now
         if not up and (self.up or reason is not None):
             _log.error("journal.lost", reason=type(reason).__name__ if reason else "not read back")
         self.up = up
@@ -241,6 +221,10 @@ class Journal:
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _beside(self, work: Callable[[], _T]) -> _T:
+        """For what reads for long: nobody who writes waits for it."""
+        return await asyncio.to_thread(work)
 
     # ── in the thread ──
 
@@ -275,6 +259,9 @@ class Journal:
 
     def _index(self, note: Note, file: str) -> None:
         """A needed step counts when the store has it; the others at once."""
+        self._notes[note.op] = note
+        if len(self._notes) > NOTES:
+            self._notes.popitem(last=False)
         decided = note.op not in self._unstored
         if not decided:
             self._unstored[note.op] = file
@@ -286,15 +273,16 @@ class Journal:
     def _decided(self, line: Ack | Void) -> None:
         self._unstored.pop(line.op, None)
         file, note = self._undecided.pop(line.op, ("", None))
+        written = self._notes.pop(line.op, None)
         if isinstance(line, Ack):
-            self._remember(line)
+            self._remember(line, written)
             if note is not None:
                 self._count(note, file)
 
-    def _remember(self, ack: Ack) -> None:
+    def _remember(self, ack: Ack, note: Note | None) -> None:
         acks = self._acked[ack.bucket]
-        acks.pop(ack.op, None)
-        acks[ack.op] = ack
+        _, known = acks.pop(ack.op, (ack, None))
+        acks[ack.op] = (ack, note or known)
         if len(acks) > ACKS:
             acks.popitem(last=False)
 
@@ -325,15 +313,25 @@ class Journal:
                     pass
         return Recalled(notes=tuple(notes.values()), states=tuple(kept for _, kept in self._open.values()))
 
-    def _confirmed(self, bucket: int) -> tuple[tuple[Note, Ack], ...]:
+    # ── in a thread beside ──
+
+    def _confirmed(self, buckets: frozenset[int]) -> dict[int, tuple[tuple[Note, Ack], ...]]:
         notes: dict[str, Note] = {}
-        found: dict[str, tuple[Note, Ack]] = {}
+        found: dict[int, dict[str, tuple[Note, Ack]]] = {number: {} for number in buckets}
         for _, line in self._segments.read():
             match line:
-                case Note(bucket=where) if where == bucket:
+                case Note(bucket=where) if where in buckets:
                     notes[line.op] = line
-                case Ack(bucket=where) if where == bucket and line.op in notes:
-                    found[line.op] = (notes[line.op], line)
+                case Ack(bucket=where) if where in buckets and line.op in notes:
+                    found[where][line.op] = (notes[line.op], line)
                 case _:
                     pass
-        return tuple(found.values())
+        return {number: tuple(steps.values()) for number, steps in found.items()}
+
+    def _missing(self, calls: frozenset[tuple[str, str]]) -> tuple[Note, ...]:
+        notes: dict[str, Note] = {}
+        for _, line in self._segments.read():
+            if isinstance(line, Note) and not line.needed and (line.tenant, line.call_id) in calls:
+                notes.pop(line.op, None)
+                notes[line.op] = line
+        return tuple(note for op, note in notes.items() if op in self._unstored)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, assert_never
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
 
-from gateway.auth.keys import Denied, KeyRing, Reason
+from gateway.auth.keys import Denied, KeyRing, Reason, denied
+from gateway.auth.person import BearerVerifier, NoTokens
 from gateway.auth.scopes import TokenRule
 
 if TYPE_CHECKING:
@@ -15,52 +16,78 @@ if TYPE_CHECKING:
     from gateway.model import Principal
     from gateway.settings import Client
 
+__all__ = ["Authenticator", "BearerVerifier", "NoTokens"]
+
 _SCHEME = "bearer "
 
 
-class BearerVerifier(Protocol):
-    async def verify(self, token: str, now: datetime) -> str | None:
-        """The subject of a token that holds at `now`; None when it does not."""
-        ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """All that is known of who may ask. Replaced as a whole: no request sees half of a change."""
 
-
-class NoTokens:
-    """The verifier where nobody vouches for persons: no token holds."""
-
-    async def verify(self, token: str, now: datetime) -> str | None:  # noqa: ARG002 -- as BearerVerifier has it
-        return None
+    ring: KeyRing
+    rules: Mapping[str, TokenRule]
+    needs_actor: frozenset[str]
+    verifier: BearerVerifier
 
 
 class Authenticator:
+    """`uses` is when each key was last good, by its kid."""
+
     def __init__(self, clients: Mapping[str, Client], pepper: bytes, verifier: BearerVerifier) -> None:
-        self._ring = KeyRing(clients, pepper)
-        self._rules = {name: client.token for name, client in clients.items()}
-        self._verifier = verifier
+        self.uses: dict[str, datetime] = {}
+        self._known = _known(clients, pepper, verifier)
+
+    def replace(self, clients: Mapping[str, Client], pepper: bytes, verifier: BearerVerifier) -> None:
+        """From now on these, and no others, are known."""
+        self._known = _known(clients, pepper, verifier)
+
+    def needs_actor(self, client: str) -> bool:
+        """Whether each of its changes must name a person."""
+        return client in self._known.needs_actor
 
     async def authenticate(self, key: str | None, authorization: str | None, now: datetime) -> Principal | Denied:
         """Who the values of `X-API-Key` and `Authorization` are.
 
         The key comes first: without a good one no token is looked at.
         """
-        principal = self._ring.authenticate(key, now)
+        known = self._known
+        principal = known.ring.authenticate(key, now)
         if isinstance(principal, Denied):
             return principal
-        match self._rules[principal.client]:
+        self.uses[principal.kid] = now
+        match known.rules[principal.client]:
             case TokenRule.NONE:
                 return principal
-            case TokenRule.OPTIONAL:
-                return await self._with_person(principal, authorization, now) if authorization else principal
-            case TokenRule.REQUIRED:
-                return await self._with_person(principal, authorization, now)
+            case TokenRule.OPTIONAL if authorization is None:
+                return principal
+            case TokenRule.OPTIONAL | TokenRule.REQUIRED:
+                return await _with_person(known.verifier, principal, authorization, now)
             case rule:
                 assert_never(rule)
 
-    async def _with_person(self, principal: Principal, authorization: str | None, now: datetime) -> Principal | Denied:
-        if not authorization:
-            return Denied(reason=Reason.TOKEN_MISSING)
-        subject = await self._verifier.verify(_token(authorization), now)
-        return Denied(reason=Reason.TOKEN_INVALID) if subject is None else replace(principal, subject=subject)
+
+def _known(clients: Mapping[str, Client], pepper: bytes, verifier: BearerVerifier) -> _Known:
+    return _Known(
+        ring=KeyRing(clients, pepper),
+        rules={name: client.token for name, client in clients.items()},
+        needs_actor=frozenset(name for name, client in clients.items() if client.require_actor),
+        verifier=verifier,
+    )
+
+
+async def _with_person(
+    verifier: BearerVerifier, principal: Principal, authorization: str | None, now: datetime
+) -> Principal | Denied:
+    """A person's scopes narrow the application's."""
+    if authorization is None:
+        return denied(Reason.TOKEN_MISSING, principal)
+    person = await verifier.verify(_token(authorization), now)
+    if isinstance(person, Denied):
+        return denied(person.reason, principal)
+    scopes = principal.scopes if person.scopes is None else principal.scopes & person.scopes
+    return replace(principal, subject=person.subject, scopes=scopes)
 
 
 def _token(authorization: str) -> str:
-    return authorization[len(_SCHEME) :].strip() if authorization.lower().startswith(_SCHEME) else ""
+    return authorization[len(_SCHEME) :].strip(" ") if authorization.lower().startswith(_SCHEME) else ""

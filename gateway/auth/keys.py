@@ -44,11 +44,26 @@ class Reason(enum.StrEnum):
     NOT_YET_VALID = "not-yet-valid"
     TOKEN_MISSING = "token-missing"  # noqa: S105 -- as above
     TOKEN_INVALID = "token-invalid"  # noqa: S105 -- as above
+    TOKEN_EXPIRED = "token-expired"  # noqa: S105 -- as above
+    TOKEN_KEY_UNKNOWN = "token-key-unknown"  # noqa: S105 -- as above
+    TOKEN_SUBJECT = "token-subject"  # noqa: S105 -- as above
+    FORBIDDEN = "forbidden"
+    THROTTLED = "throttled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
+    """`kid` is what the key called itself, `client` and `tenant` whose it is, as far as that is known: for the
+    trail."""
+
     reason: Reason
+    kid: str | None = field(default=None, compare=False)
+    client: str | None = field(default=None, compare=False)
+    tenant: str | None = field(default=None, compare=False)
+
+
+def denied(reason: Reason, principal: Principal) -> Denied:
+    return Denied(reason=reason, kid=principal.kid, client=principal.client, tenant=principal.tenant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +119,9 @@ class KeyRing:
         key, principal = self._keys.get(parsed.kid, (None, None))
         proven = self._proves(parsed, key.hash if key else _NO_HASH)
         if key is None or principal is None:
-            return Denied(reason=Reason.UNKNOWN_KID)
+            return Denied(reason=Reason.UNKNOWN_KID, kid=parsed.kid)
         reason = _untimely(key, now) if proven else Reason.WRONG_SECRET
-        return Denied(reason=reason) if reason else principal
+        return denied(reason, principal) if reason else principal
 
     def _proves(self, parsed: ParsedKey, stored: str) -> bool:
         return hmac.compare_digest(hash_secret(self._pepper, parsed.secret), stored)

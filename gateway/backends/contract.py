@@ -13,7 +13,7 @@ An adapter raises only these; each carries a `Fault` of the closed set and never
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.model import Action, CallStatus, Evidence, Fault, Parties, Target, Vendor
@@ -69,6 +69,7 @@ class Capabilities:
     `evidence` is how it can prove a state; `ACCEPTED` is in it only by the operator's word.
     `read_interval_seconds` is how far apart background reads must be; a request's own read goes at once.
     `covers_later_calls`: a command by extension also holds for calls that begin after it.
+    `tells_calls`: whatever tells the state of an extension also says which calls it has.
     `resumes_after_seconds`: the vendor resumes recording by itself after so long, None for never.
     `repeatable` are the actions that may be sent twice with the effect of once.
     """
@@ -80,6 +81,7 @@ class Capabilities:
     by_call_id: bool = True
     by_extension: bool = True
     covers_later_calls: bool = False
+    tells_calls: bool = False
     resumes_after_seconds: int | None = None
     repeatable: frozenset[Action] = frozenset({Action.MUTE})
     read_interval_seconds: float = 0.0
@@ -111,13 +113,16 @@ class Seen:
     """The state of every call that the target means, taken together.
 
     `muted` is who is silent in *all* of them. A mixed bag, some silent and some not, is `mixed`. `age_seconds` is
-    how long before the call of `observe` the vendor was asked: 0 unless an answer is shared.
+    how long before the call of `observe` the vendor was asked: 0 unless an answer is shared. `calls` are the vendor's
+    own ids of those calls, every id that a call is known by; empty where the answer does not say. The same state is
+    the same, whichever calls it is of.
     """
 
     muted: Parties
     evidence: Evidence
     mixed: bool = False
     age_seconds: float = 0.0
+    calls: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

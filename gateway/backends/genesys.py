@@ -38,7 +38,7 @@ from gateway.backends.genesys_answers import (
     parse_calls,
     parse_code,
     parse_csrf,
-    seen_of,
+    seen_in,
     state_of,
 )
 from gateway.backends.genesys_events import EventStream
@@ -160,6 +160,7 @@ class GenesysBackend:
             parties=frozenset({Parties.NONE, Parties.BOTH}),
             call_status=frozenset({(CallStatus.ONGOING,), (CallStatus.NEXT,), (CallStatus.ONGOING, CallStatus.NEXT)}),
             evidence=frozenset({Evidence.READBACK, Evidence.EVENT} if self._settings.events else {Evidence.READBACK}),
+            tells_calls=True,
         )
 
     async def apply(self, command: Command, *, deadline: float) -> Receipt:
@@ -175,9 +176,8 @@ class GenesysBackend:
         background: bool = False,  # noqa: ARG002 -- every read goes at once here
     ) -> Seen:
         if target.call_id is not None:
-            return seen_of(await self._state(target.call_id, deadline))
-        calls = await self._calls(target, deadline)
-        return together([seen_of(state_of(call)) for call in calls])
+            return seen_in(await self._call(target.call_id, deadline))
+        return together([seen_in(call) for call in await self._calls(target, deadline)])
 
     async def ping(self, *, deadline: float) -> None:
         judge(parse_code(await self._read(deadline, "me")))
@@ -201,8 +201,8 @@ class GenesysBackend:
     async def _calls(self, target: Target, deadline: float) -> tuple[Call, ...]:
         return matching(parse_calls(await self._read(deadline, *_CALLS_PATH)), target.extension)
 
-    async def _state(self, call_id: str, deadline: float) -> RecordingState:
-        return state_of(parse_call(await self._read(deadline, *_CALLS_PATH, call_id)))
+    async def _call(self, call_id: str, deadline: float) -> Call:
+        return parse_call(await self._read(deadline, *_CALLS_PATH, call_id))
 
     async def _command(self, call_id: str, operation: Operation, deadline: float) -> Receipt:
         with self._stream.expecting(call_id, _DONE[operation]) as expected:
@@ -215,9 +215,10 @@ class GenesysBackend:
 
     async def _reconsider(self, call_id: str, operation: Operation, deadline: float) -> Receipt:
         """The call is not in a state for `operation`: because it is done, or because it needs another."""
-        state = await self._state(call_id, deadline)
+        call = await self._call(call_id, deadline)
+        state = state_of(call)
         if state in _DONE[operation]:
-            return Receipt(seen=seen_of(state))
+            return Receipt(seen=seen_in(call))
         if operation is Operation.RESUME and state is RecordingState.STOPPED:
             judge(parse_code(await self._post(call_id, Operation.START, deadline)))
             return Receipt()

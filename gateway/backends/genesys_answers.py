@@ -22,6 +22,7 @@ Headers = tuple[tuple[str, str], ...]
 WRONG_STATE = 2
 _ACCEPTED = 0
 RELEASED = "Released"
+_IDS = ("id", "connId", "callUuid")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _NOT_FOR_CSRF = frozenset({"authorization", "connection", "content-length", "content-type", "cookie", "host"})
 
@@ -61,9 +62,11 @@ STATES: dict[str, RecordingState] = {state.value: state for state in RecordingSt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A call of the agent. `recording_state` is the vendor's word, read only where the state is asked for."""
+    """A call of the agent. `ids` are all that it is known by; `recording_state` is the vendor's word, read only where
+    the state is asked for."""
 
     id: str | None
+    ids: frozenset[str]
     numbers: frozenset[str]
     recording_state: object
     over: bool
@@ -113,10 +116,16 @@ def _call(value: object) -> Call:
     call_id = members.get("id")
     return Call(
         id=call_id if isinstance(call_id, str) and call_id else None,
+        ids=ids_of(members),
         numbers=numbers_of(members),
         recording_state=members.get("recordingState"),
         over=members.get("state") == RELEASED,
     )
+
+
+def ids_of(call: Mapping[str, object]) -> frozenset[str]:
+    """The connId and the UUID both occur, under these names (V)."""
+    return frozenset(value for name in _IDS if isinstance(value := call.get(name), str) and value)
 
 
 def numbers_of(call: Mapping[str, object]) -> frozenset[str]:
@@ -155,5 +164,11 @@ def state_of(call: Call) -> RecordingState:
     return state
 
 
-def seen_of(state: RecordingState, evidence: Evidence = Evidence.READBACK) -> Seen:
-    return Seen(muted=Parties.NONE if state is RecordingState.RECORDING else Parties.BOTH, evidence=evidence)
+def seen_in(call: Call) -> Seen:
+    """What an answer says of one call. Raises as `state_of`."""
+    return seen_of(state_of(call), Evidence.READBACK, call.ids)
+
+
+def seen_of(state: RecordingState, evidence: Evidence, calls: frozenset[str]) -> Seen:
+    muted = Parties.NONE if state is RecordingState.RECORDING else Parties.BOTH
+    return Seen(muted=muted, evidence=evidence, calls=calls)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from gateway.backends.bayeux import BayeuxClient
 from gateway.backends.contract import Heard
-from gateway.backends.genesys_answers import RELEASED, STATES, RecordingState, numbers_of, seen_of
+from gateway.backends.genesys_answers import RELEASED, STATES, RecordingState, ids_of, numbers_of, seen_of
 from gateway.model import Evidence
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 CHANNEL = "/v2/me/calls"
 EVENT_SECONDS = 0.1  # how long a command waits for its event before the state is read instead
 OWED_SECONDS = 30.0  # an event later than that is not coming any more
-
-_IDS = ("id", "connId", "callUuid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +62,9 @@ def _event(data: Mapping[str, object], call: Mapping[str, object], state: Record
     number = data.get("phoneNumber")
     return CallEvent(
         heard=Heard(
-            call_ids=frozenset(value for name in _IDS if isinstance(value := call.get(name), str) and value),
+            call_ids=ids_of(call),
             extensions=numbers_of(call) | ({number} if isinstance(number, str) else set()),
-            seen=seen_of(state, Evidence.EVENT),
+            seen=seen_of(state, Evidence.EVENT, ids_of(call)),
         ),
         state=state,
         switched=data.get("notificationType") == "CallRecordingStateChange",

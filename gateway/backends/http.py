@@ -23,6 +23,7 @@ import orjson
 from defusedxml import ElementTree
 from yarl import URL
 
+from gateway.addresses import Guard
 from gateway.backends.contract import BackendError, NotSent, Refused, Unconfirmed
 from gateway.model import Fault
 
@@ -275,6 +276,7 @@ class HttpClient:
                     limit=self._settings.max_connections,
                     ssl=self._tls,
                     keepalive_timeout=KEEPALIVE_SECONDS,
+                    socket_factory=Guard(self._settings.allowed_networks).socket,
                 ),
                 cookie_jar=self._jar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork
 from yarl import URL
+
+from gateway.relations import Related, Relation
 
 
 def is_loopback(host: str) -> bool:
@@ -36,7 +38,7 @@ BaseUrl = Annotated[str, AfterValidator(_checked_url)]
 """An absolute http or https URL without credentials, query and fragment; a slash at the end does not count."""
 
 
-class BackendSettings(BaseModel):
+class BackendSettings(Related, BaseModel):
     """One configured account at one vendor; a vendor's own settings extend it."""
 
     model_config = ConfigDict(
@@ -66,6 +68,10 @@ class BackendSettings(BaseModel):
     """Connections to the vendor at once. Default 20: enough for a burst of mutes, few enough for a small
     recorder."""
 
+    allowed_networks: tuple[IPvAnyNetwork, ...] = ()
+    """Networks that the vendor's addresses must be in, whatever its name turns out to mean. Default none: any but
+    those where clouds hand out credentials (169.254.0.0/16 and the like), which are always refused."""
+
     ca_file: Path | None = None
     """PEM file with the only authorities to trust for this vendor. Default none: the system's."""
 
@@ -75,13 +81,14 @@ class BackendSettings(BaseModel):
     client_key: Path | None = None
     """PEM file with the private key of `client_certificate`. Default none: it is in the same file."""
 
-    @model_validator(mode="after")
-    def _transport_is_sound(self) -> BackendSettings:
+    def has_sound_transport(self) -> None:
+        """`ValueError` when `base_url` may not be spoken to in the clear."""
         self.check_transport("base_url", self.base_url)
+
+    def has_whole_certificate(self) -> None:
+        """`ValueError` for a key without its certificate."""
         if self.client_key is not None and self.client_certificate is None:
             raise ValueError("client_key: needs client_certificate")
-        self.tls()
-        return self
 
     def check_transport(self, field: str, base_url: str) -> None:
         """`ValueError` when `base_url`, configured as `field`, may not be spoken to in the clear."""
@@ -105,3 +112,5 @@ class BackendSettings(BaseModel):
             context.load_cert_chain(str(self.client_certificate), self.client_key, password="")
         except OSError:
             raise ValueError("client_certificate, client_key: cannot be read as a PEM pair") from None
+
+    relations: ClassVar[tuple[Relation, ...]] = (has_sound_transport, has_whole_certificate, tls)

@@ -47,6 +47,7 @@ def together(states: Sequence[Seen]) -> Seen:
         muted=reduce(and_, (seen.muted for seen in states)),
         evidence=max((seen.evidence for seen in states), key=list(Evidence).index),
         mixed=mixed,
+        calls=frozenset[str]().union(*(seen.calls for seen in states)),
     )
 
 

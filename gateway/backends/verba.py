@@ -11,20 +11,31 @@ Facts (V read in the vendor's documents, I inferred):
 - With POST, `action` stays in the URL as the documents have it (V); key and token go into the form body.
 - An extension with several calls is an error (V), its wording is not documented (I).
 - `anynum` of SearchCalls finds *parts* of numbers (V): 88 finds 8856 too.
+- The state of an extension does not say which call it is of (V). Without SearchCalls a redaction by extension and
+  one by the id of the same call are not seen to be of one call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
-from gateway.backends.contract import AmbiguousCall, Backend, Capabilities, Command, Receipt, Refused, Seen
+from gateway.backends.contract import (
+    AmbiguousCall,
+    Backend,
+    BackendError,
+    Capabilities,
+    Command,
+    Receipt,
+    Refused,
+    Seen,
+)
 from gateway.backends.credential import Credential, Lease
 from gateway.backends.http import HttpClient, HttpRequest
 from gateway.backends.settings import BackendSettings
@@ -32,6 +43,7 @@ from gateway.backends.several import command_all, together
 from gateway.backends.verba_answers import (
     PAGE,
     SEARCH_CALLS,
+    SEVERAL,
     Answer,
     Complaint,
     expect_yes,
@@ -90,14 +102,16 @@ class VerbaSettings(BackendSettings):
     """How requests are sent. Default POST: key and token then stay out of URLs, and so out of access logs."""
 
     search_calls: bool = False
-    """Whether to look for the calls of an extension that has several (SearchCalls), and command every one. Default
-    false: the API key needs the right to search, so such an extension is refused as ambiguous."""
+    """Whether to look for the calls of an extension (SearchCalls): several are all commanded, and a call that is
+    also held by its own id is known to be the same. Default false: the API key needs the right to search, so an
+    extension with several calls is refused as ambiguous."""
 
-    @model_validator(mode="after")
-    def _login_is_whole(self) -> VerbaSettings:
+    def has_whole_login(self) -> None:
+        """`ValueError` for a user without a password or the other way round."""
         if (self.username is None) != (self.password is None):
             raise ValueError("username, password: need each other")
-        return self
+
+    relations = (*BackendSettings.relations, has_whole_login)
 
     def build(self, name: str) -> Backend:
         return VerbaBackend(name, self)
@@ -172,16 +186,17 @@ class VerbaBackend:
     """One API key at one Media Repository."""
 
     vendor = Vendor.VERBA
-    capabilities = Capabilities(
-        actions=frozenset({Action.MUTE, Action.UNMUTE, Action.KEEP, Action.DISCARD}),
-        parties=frozenset(EVERY_PARTIES),
-        call_status=frozenset(_STATUS),
-        evidence=frozenset({Evidence.READBACK}),
-        repeatable=frozenset({Action.MUTE, Action.KEEP, Action.DISCARD}),
-    )
 
     def __init__(self, name: str, settings: VerbaSettings) -> None:
         self.name = name
+        self.capabilities = Capabilities(
+            actions=frozenset({Action.MUTE, Action.UNMUTE, Action.KEEP, Action.DISCARD}),
+            parties=frozenset(EVERY_PARTIES),
+            call_status=frozenset(_STATUS),
+            evidence=frozenset({Evidence.READBACK}),
+            tells_calls=settings.search_calls,
+            repeatable=frozenset({Action.MUTE, Action.KEEP, Action.DISCARD}),
+        )
         self._settings = settings
         self._http = HttpClient(settings)
         self._token = Credential(self._fetch_token, patience_seconds=settings.timeout_seconds)
@@ -208,11 +223,22 @@ class VerbaBackend:
         statuses = askable(target.call_status)
         answer = await self._ask(_MUTE_RECORDING, address(target, statuses), deadline)
         if not self._searchable(answer, statuses):
-            return judge_state(answer)
+            return replace(judge_state(answer), calls=await self._ids(target, statuses, deadline))
         ids = await self._search(target, deadline)
         asked = [self._ask(_MUTE_RECORDING, (("callID", call_id),), deadline) for call_id in ids]
         answers = await asyncio.gather(*asked)
-        return together([judge_state(one) for one in answers if one.complaint is not Complaint.NO_SUCH_CALL])
+        states = [judge_state(one) for one in answers if one.complaint is not Complaint.NO_SUCH_CALL]
+        return replace(together(states), calls=frozenset(ids))
+
+    async def _ids(self, target: Target, statuses: tuple[CallStatus, ...], deadline: float) -> frozenset[str]:
+        """The id of the one call that the state is of; none where the server cannot or may not say which it is."""
+        if target.call_id is not None:
+            return frozenset({target.call_id})
+        if not self._settings.search_calls or statuses[0] is not _ONGOING:
+            return frozenset()
+        with suppress(BackendError):
+            return frozenset(await self._search(target, deadline, least=1))
+        return frozenset()
 
     async def ping(self, *, deadline: float) -> None:
         """Log in; where there is no login, ask for the state of a call that cannot be."""
@@ -235,11 +261,11 @@ class VerbaBackend:
         several = answer.complaint is Complaint.SEVERAL_CALLS
         return several and self._settings.search_calls and statuses[0] is _ONGOING
 
-    async def _search(self, target: Target, deadline: float) -> tuple[str, ...]:
+    async def _search(self, target: Target, deadline: float, *, least: int = SEVERAL) -> tuple[str, ...]:
         if target.extension is None or target.call_id is not None:
             raise AmbiguousCall
         answer = await self._ask(SEARCH_CALLS, search_fields(target.extension, datetime.now(UTC)), deadline)
-        return judge_search(answer, target.extension)
+        return judge_search(answer, target.extension, least=least)
 
     async def _ask(self, action: str, fields: Fields, deadline: float) -> Answer:
         """Send and parse; after a no that may be the token's, once more with a new one."""

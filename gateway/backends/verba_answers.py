@@ -20,6 +20,9 @@ SEARCH_CALLS = "SearchCalls"
 PAGE = 100
 """How many calls a search is asked for."""
 
+SEVERAL = 2
+"""How many calls an ambiguous extension has at least."""
+
 _NOT_FOUND = re.compile(r"\bcall\b[^.]*\b(?:cannot|can not|could not) be found", re.IGNORECASE)
 _SEVERAL = re.compile(r"\b(?:more than (?:one|1)|multiple|several)\b", re.IGNORECASE)
 _FLAGS = {"true": True, "false": False}
@@ -141,11 +144,11 @@ def judge_token(answer: Answer) -> str:
     return token
 
 
-def judge_search(answer: Answer, extension: str) -> tuple[str, ...]:
-    """The ids of the several calls of exactly `extension`.
+def judge_search(answer: Answer, extension: str, *, least: int = SEVERAL) -> tuple[str, ...]:
+    """The ids of the calls of exactly `extension`, at least so many.
 
     `AmbiguousCall` where the answer leaves a doubt which calls those are: a full page, a call without numbers, a
-    number that only ends in the extension (it may be the same party written in full), fewer than two calls.
+    number that only ends in the extension (it may be the same party written in full), too few calls.
     """
     expect_yes(answer)
     numbers = [_numbers(found) for found in answer.found]
@@ -154,7 +157,7 @@ def judge_search(answer: Answer, extension: str) -> tuple[str, ...]:
     ids = {
         found.findtext("ccdr_id", "") for found, known in zip(answer.found, numbers, strict=True) if extension in known
     }
-    if len(ids) < 2 or "" in ids:  # noqa: PLR2004 -- several calls are at least two
+    if len(ids) < least or "" in ids:
         raise AmbiguousCall
     return tuple(sorted(ids))
 

@@ -8,6 +8,7 @@ Facts (V read in the vendor's documents, I inferred):
   answered "Success" (I). Both parties or none (V).
 - GetExtensionsCalls tells `recording.IsMuted` of every call; `username` is the extension (V). A wrong code is not
   refused: the list of extensions is empty (V). Asked more often than every 5 s it may answer with old data (V).
+- Without a code for it nobody can tell which calls an extension has, nor that one of them is held by its id.
 - The two requests may live on different hosts (V).
 """
 
@@ -18,7 +19,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
 from gateway.backends.contract import Backend, Capabilities, Command, NoSuchCall, Receipt, Refused, Seen, Unconfirmed
 from gateway.backends.http import BODY_LIMIT, HttpClient, HttpReply, HttpRequest, as_list, as_object
@@ -67,12 +68,17 @@ class VoicenterSettings(BackendSettings):
     calls_path: ApiPath = "GetExtensionsCalls"
     """Path of the list of calls below `calls_base_url`. Default: as documented."""
 
-    @model_validator(mode="after")
-    def _proof_is_settled(self) -> VoicenterSettings:
+    def has_settled_proof(self) -> None:
+        """`ValueError` when a state could not be proven and nobody has said that a bare yes will do."""
         if self.active_calls_code is None and self.evidence is None:
             raise ValueError("evidence: must be `accepted` where there is no active_calls_code to prove a state with")
-        self.check_transport("calls_base_url", self.calls_base_url or self.base_url)
-        return self
+
+    def has_sound_calls_transport(self) -> None:
+        """`ValueError` when `calls_base_url` may not be spoken to in the clear."""
+        if self.calls_base_url is not None:
+            self.check_transport("calls_base_url", self.calls_base_url)
+
+    relations = (*BackendSettings.relations, has_settled_proof, has_sound_calls_transport)
 
     def build(self, name: str) -> Backend:
         return VoicenterBackend(name, self)
@@ -190,7 +196,8 @@ def judge_state(calls: list[ActiveCall], *, age_seconds: float = 0.0) -> Seen:
     """Silent is who is silent in every one of `calls`. `NoSuchCall` for none."""
     if not calls:
         raise NoSuchCall(age_seconds=age_seconds)
-    seen = together([Seen(muted=_muted(call.muted), evidence=Evidence.READBACK) for call in calls])
+    states = [Seen(muted=_muted(c.muted), evidence=Evidence.READBACK, calls=frozenset({c.ivrid})) for c in calls]
+    seen = together(states)
     return replace(seen, age_seconds=age_seconds)
 
 
@@ -249,6 +256,7 @@ class VoicenterBackend:
             parties=frozenset({Parties.NONE, Parties.BOTH}),
             call_status=frozenset({(ongoing,), (next_,), (ongoing, next_)} if provable else {(ongoing,)}),
             evidence=frozenset({Evidence.READBACK if provable else Evidence.ACCEPTED}),
+            tells_calls=provable,
             read_interval_seconds=READ_INTERVAL_SECONDS,
         )
 

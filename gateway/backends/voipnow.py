@@ -170,19 +170,21 @@ def _refusal(reply: HttpReply) -> Refused:
 def judge_command(reply: HttpReply, view_id: str) -> Receipt:
     """What the answer says of the view that was commanded; an answer without that view says nothing."""
     judge(reply)
-    views = [view for call in parse_calls(reply.json()) for view in call.views if same_id(view.id, view_id)]
+    calls = parse_calls(reply.json())
+    views = [view for call in calls for view in call.views if same_id(view.id, view_id)]
     if not views:
         raise Unconfirmed(Fault.BAD_ANSWER)
-    return Receipt(seen=_seen(views, Evidence.ANSWER))
+    return Receipt(seen=_seen(calls, views, Evidence.ANSWER))
 
 
 def judge_state(calls: Sequence[PhoneCall], target: Target) -> Seen:
     """The state of every view that silence concerns, in every call. `NoSuchCall` where there is no call."""
-    return _seen([view for call in calls for view in concerned(call, target)], Evidence.READBACK)
+    return _seen(calls, [view for call in calls for view in concerned(call, target)], Evidence.READBACK)
 
 
-def _seen(views: Sequence[View], evidence: Evidence) -> Seen:
-    return together([Seen(muted=Parties.NONE if view.recorded else Parties.BOTH, evidence=evidence) for view in views])
+def _seen(calls: Sequence[PhoneCall], views: Sequence[View], evidence: Evidence) -> Seen:
+    states = [Seen(muted=Parties.NONE if view.recorded else Parties.BOTH, evidence=evidence) for view in views]
+    return replace(together(states), calls=frozenset(call.id for call in calls))
 
 
 class VoipNowBackend:
@@ -207,6 +209,7 @@ class VoipNowBackend:
             parties=frozenset({Parties.NONE, Parties.BOTH}),
             call_status=frozenset({(CallStatus.ONGOING,), (CallStatus.NEXT,), (CallStatus.ONGOING, CallStatus.NEXT)}),
             evidence=frozenset({Evidence.READBACK, Evidence.ANSWER}),
+            tells_calls=True,
         )
 
     async def apply(self, command: Command, *, deadline: float) -> Receipt:

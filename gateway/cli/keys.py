@@ -1,22 +1,34 @@
-"""`keys new` and `keys list`: API keys of clients. A key is shown once; the configuration has only its hash."""
+"""`keys new` and `keys list`: API keys of clients. A key is shown once; the configuration has only its hash.
+
+When a key was last used is the store's to say; while it cannot be asked, the rest is listed all the same.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gateway.auth.keys import hash_secret, mint
+from gateway.auth.uses import is_unused
 from gateway.cli import config
 from gateway.cli.exits import FINE, USAGE
 from gateway.cli.table import table
 from gateway.settings import ConfigurationError
+from gateway.store.contract import StoreError
+from gateway.store.embedded import EmbeddedServer
+from gateway.store.redis import RedisStore
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
-    from gateway.settings import ClientKey
+    from gateway.settings import ClientKey, Settings
+    from gateway.store.contract import Use
+
+_ASKED_SECONDS = 3.0
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 -- argparse has no public name for it
@@ -52,13 +64,45 @@ def run_new(arguments: argparse.Namespace) -> int:
 def run_list(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments)
     now = datetime.now(UTC)
+    uses = asyncio.run(_uses(settings))
     rows = [
-        (name, client.tenant, key.kid, _time(key.not_before), _time(key.expires_at), _works(key, now))
+        (
+            name,
+            client.tenant,
+            key.kid,
+            _time(key.not_before),
+            _time(key.expires_at),
+            _works(key, now),
+            *_used(uses, key.kid, now),
+        )
         for name, client in settings.clients.items()
         for key in client.keys
     ]
-    sys.stdout.write(table(("client", "tenant", "kid", "not before", "expires at", "works"), rows))
+    head = "client", "tenant", "kid", "not before", "expires at", "works", "last used", "note"
+    sys.stdout.write(table(head, rows))
     return FINE
+
+
+async def _uses(settings: Settings) -> Mapping[str, Use] | None:
+    """What the store knows; None where it cannot be asked, such as an embedded one whose gateway is stopped."""
+    url = settings.store.url.get_secret_value()
+    store = RedisStore(EmbeddedServer(settings.store.directory).url if settings.store.embedded else url, strict=False)
+    try:
+        return await store.uses(within=_ASKED_SECONDS)
+    except StoreError:
+        return None
+    finally:
+        await store.close()
+
+
+def _used(uses: Mapping[str, Use] | None, kid: str, now: datetime) -> tuple[str, str]:
+    if uses is None:
+        return "unknown", "the store was not reached"
+    use = uses.get(kid)
+    if use is None:
+        return "never", ""
+    last = "never" if use.used_at is None else _time(datetime.fromtimestamp(use.used_at / 1000, UTC))
+    return last, "unused for 90 days" if is_unused(use, now) else ""
 
 
 def _time(time: datetime | None) -> str:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import gateway
-from gateway.cli import check, describe, keys, sandbox, serve
+from gateway.cli import audit, check, describe, keys, sandbox, serve
 from gateway.cli.exits import CONFIGURATION, WRONG
 from gateway.settings import ConfigurationError
 from gateway.store.contract import StoreUnavailable, StoreUnfit
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="redaction-gateway", description=gateway.__doc__)
     parser.add_argument("--version", action="version", version=gateway.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (serve, check, keys, sandbox, describe):
+    for command in (serve, check, keys, audit, sandbox, describe):
         command.add(commands)
     return parser
 

@@ -8,6 +8,7 @@ from gateway import app, logs
 from gateway.cli import config, loop
 from gateway.cli.exits import FINE
 from gateway.inventory import secrets
+from gateway.reload import Configuration
 from gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,15 +24,16 @@ def add(commands: Any) -> None:  # noqa: ANN401 -- argparse has no public name f
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = config.load(arguments)
+    configuration = Configuration(arguments.config)
+    settings = configuration.load()
     if settings.listen.workers > 1:
         raise ConfigurationError((("listen.workers", "only one process for now: start more gateways instead"),))
     logs.configure(production=settings.production, secrets=secrets(settings))
-    loop.run(_serve(settings))
+    loop.run(_serve(settings, configuration))
     return FINE
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, configuration: Configuration) -> None:
     stop = loop.told_to_stop()
-    async with app.running(settings):
+    async with app.running(settings, configuration):
         await stop.wait()

@@ -2,8 +2,9 @@
 
 A claim says "this redaction means this recorder's call". It is an index, never the truth: what another claim is
 worth is read from that redaction's own state; one that was made just now counts without it, since its redaction
-may be about to begin. The recorder's call is known by what the requests said of it (its id, or the extension):
-an id and an extension that mean the same call are not seen to.
+may be about to begin. The recorder's call is known by what the requests said of it (its id, or the extension) and
+by every id that the recorder has told of it since. Where it tells none, an id and an extension that mean the same
+call are not seen to.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from gateway.store.contract import Claim, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from gateway.ledger import Ledger
     from gateway.model import CallKey, Recorder, Target
@@ -39,6 +40,19 @@ class Claimed:
     stood_at: int = 0
     own: Mapping[str, str] = field(default_factory=dict)
 
+    def lacks(self, recorders: Iterable[Recorder]) -> bool:
+        """Some of the recorders' calls are not claimed by a name that is known by now."""
+        return not set(names_of(recorders)) <= set(self.own)
+
+    def joined(self, more: Claimed) -> Claimed:
+        return Claimed(
+            loose_until=max(self.loose_until, more.loose_until),
+            foreign=self.foreign or more.foreign,
+            sure=self.sure and more.sure,
+            stood_at=max(self.stood_at, more.stood_at),
+            own={**self.own, **more.own},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
@@ -53,9 +67,12 @@ class ClaimBook:
         self._store = store
         self._ledger = ledger
 
-    async def claim(self, key: CallKey, recorders: Iterable[Recorder], *, within: float) -> Claimed:
-        """Claim every recorder's call. Without the store nobody can be asked, and a mute goes on."""
-        names = _names(recorders)
+    async def claim(
+        self, key: CallKey, recorders: Iterable[Recorder], *, within: float, beside: Collection[str] = ()
+    ) -> Claimed:
+        """Claim every recorder's call by each of its names, but those `beside`, which are claimed already. Without the
+        store nobody can be asked, and a mute goes on."""
+        names = [name for name in names_of(recorders) if name not in beside]
         try:
             found = await asyncio.gather(*(self._store.claim(name, key, within=within) for name in names))
             foreign = await asyncio.gather(*(self._foreign(key, claims, within) for claims in found))
@@ -80,11 +97,11 @@ class ClaimBook:
         """Which recorders another redaction holds; for the others it is on record that our command may land
         until `lands_before`."""
         asked = tuple(recorders)
-        names = _names(asked)
+        names = names_of(asked)
         found = await asyncio.gather(*(self._loosen(name, key, lands_before, within) for name in names))
         held = {name for name, (is_held, _) in zip(names, found, strict=True) if is_held}
         return Held(
-            backends=frozenset(recorder.backend for recorder in asked if target_name(recorder) in held),
+            backends=frozenset(recorder.backend for recorder in asked if held.intersection(target_names(recorder))),
             own={name: own for name, (_, own) in zip(names, found, strict=True)},
         )
 
@@ -124,13 +141,14 @@ def _since(key: CallKey, claims: Claims) -> int:
     return Claim(key=key, token=claims.own).since
 
 
-def _names(recorders: Iterable[Recorder]) -> list[str]:
-    return sorted({target_name(recorder) for recorder in recorders})
+def names_of(recorders: Iterable[Recorder]) -> list[str]:
+    return sorted({name for recorder in recorders for name in target_names(recorder)})
 
 
-def target_name(recorder: Recorder) -> str:
-    """What a recorder's call is known by, the same for every redaction that means it."""
-    return f"{recorder.backend}:{_place(recorder.target)}"
+def target_names(recorder: Recorder) -> frozenset[str]:
+    """What a recorder's calls are known by: one of them is the same for every redaction that means a call."""
+    places = (_place(recorder.target), *(f"call:{call}" for call in recorder.calls))
+    return frozenset(f"{recorder.backend}:{place}" for place in places)
 
 
 def _place(target: Target) -> str:

@@ -11,13 +11,13 @@ from gateway.asks import Answer, Code, Failure
 from gateway.audit.entry import EntryType
 from gateway.backends.contract import Command
 from gateway.clock import new_id
-from gateway.decide import OrderReported, Result
+from gateway.decide import OrderReported
 from gateway.describe import Act
-from gateway.model import Action, Recorder
+from gateway.model import Action, Recorder, Redaction, Result
 from gateway.routing import says_where
 from gateway.service.claims import Held
 from gateway.service.problems import control_view, failure, with_results
-from gateway.service.tools import LANDS_SECONDS, STORE_SECONDS
+from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from gateway.asks import Control
     from gateway.ledger import Recorded
-    from gateway.model import Redaction
     from gateway.service.tools import Tools
 
 
@@ -43,7 +42,7 @@ class Controls:
             recorders = self._addressed(ask, known.redaction if known else None)
             self._tools.require_able(recorders, ask.action)
             lands_before = self._lands_before()
-            held = await self._require_free(ask, recorders, lands_before)
+            held = await self._require_free(ask, recorders, lands_before, deadline)
             await self._begin_control(ask, act, lands_before)
             results = await self._control_all(ask, recorders, deadline)
             done = await self._finish_control(ask, act, results)
@@ -64,7 +63,7 @@ class Controls:
             return self._tools.routed(ask)
         chosen = ask.where.backends
         kept = tuple(r for r in known.recorders if chosen is None or r.backend in chosen)
-        return tuple(replace(recorder, fault=None) for recorder in kept) or self._tools.routed(ask)
+        return tuple(replace(recorder, fault=None, calls=()) for recorder in kept) or self._tools.routed(ask)
 
     def _require_closed(self, ask: Control, redaction: Redaction | None) -> None:
         """A start would put the recording on while it must be silent; that comes before what recorders can do."""
@@ -72,13 +71,18 @@ class Controls:
             raise Failure(Code.REDACTION_OPEN, "The call must be silent now.", document=self._tools.plain(redaction))
 
     def _lands_before(self) -> int:
-        return self._tools.clock.ms() + int(1000 * (self._tools.settings.loosen_seconds + LANDS_SECONDS))
+        return self._tools.sharing.lands_before()
 
-    async def _require_free(self, ask: Control, recorders: tuple[Recorder, ...], lands_before: int) -> Held:
+    async def _require_free(
+        self, ask: Control, recorders: tuple[Recorder, ...], lands_before: int, deadline: float
+    ) -> Held:
         """A start must not put on what another redaction holds silent."""
         if ask.action is not Action.START:
             return Held(backends=frozenset(), own={})
-        held = await self._tools.claims.held(ask.key, recorders, lands_before=lands_before, within=STORE_SECONDS)
+        known = await self._tools.sharing.identified(recorders, deadline)
+        if known.unknown:
+            raise failure(Redaction(key=ask.key), with_results(recorders, known.unknown), None)
+        held = await self._tools.claims.held(ask.key, known.recorders, lands_before=lands_before, within=STORE_SECONDS)
         if held.backends:
             raise Failure(Code.REDACTION_OPEN, "Another redaction holds this recorder silent.")
         return held

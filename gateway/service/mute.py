@@ -6,19 +6,20 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import structlog
+
 from gateway import decide
 from gateway.asks import Answer
 from gateway.audit.entry import EntryType
 from gateway.clock import new_id
-from gateway.decide import MuteAsked, Reported, Result
+from gateway.decide import MuteAsked, Reported
 from gateway.describe import Act
 from gateway.evidence import pending, protected, proven
-from gateway.model import Action, Hold, HoldKey, Recorder
+from gateway.model import Action, Hold, HoldKey, Recorder, Result
 from gateway.routing import says_where
 from gateway.service.problems import failure, not_found
-from gateway.service.tools import LANDS_SECONDS, MUTE_STORE_SECONDS, STORE_SECONDS
-
-CLAIM_AGAIN_SECONDS = 0.02
+from gateway.service.standing import Standing
+from gateway.service.tools import MUTE_STORE_SECONDS, STORE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,10 +30,14 @@ if TYPE_CHECKING:
     from gateway.service.claims import Claimed
     from gateway.service.tools import Tools
 
+DURABLE = frozenset({"stored", "replicated"})
+_log = structlog.stdlib.get_logger("mute")
+
 
 class Mutes:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self._standing = Standing(tools)
 
     async def mute(self, ask: Mute) -> Answer:
         """Hold the call and prove it muted. Returns only when protected (or pending a call to come)."""
@@ -45,37 +50,35 @@ class Mutes:
             self._begin_mute(ask, act, asked),
             self._tools.claims.claim(ask.key, recorders, within=MUTE_STORE_SECONDS),
         )
-        await self._require_own(ask, act, asked, claimed)
-        redaction = decide.loosened(begun.redaction, before=claimed.loose_until)
-        results, again = await asyncio.gather(
-            self._tools.mute_all(redaction, deadline), self._claimed_again(ask, recorders, claimed, begun, deadline)
-        )
-        if again.sure and not claimed.sure:  # what was proven before the claim stood proves nothing
-            redaction = decide.loosened(redaction, before=again.loose_until)
-            results = await self._tools.mute_all(redaction, deadline)
-        claimed = again
-        await self._require_own(ask, act, asked, claimed)
+        await self._require_own(ask, act, claimed)
+        results, claimed = await self._proven(ask, act, begun, claimed, deadline)
         done = await self._finish_mute(ask, act, begun, asked, results, claimed)
+        if done.redaction.open and done.durability in DURABLE and not (claimed.sure or begun.durability in DURABLE):
+            # The store came back in between: now it has the redaction, and lacks its claims.
+            stored = replace(begun, redaction=done.redaction, durability=done.durability)
+            results, claimed = await self._proven(ask, act, stored, claimed, deadline)
+            done = await self._finish_mute(ask, act, stored, asked, results, claimed, name="claimed")
         if not done.redaction.open:
             await self._unclaim(ask, claimed)
         self._count(ask, begun, done)
         return self._muted(done, begun)
 
-    async def _claimed_again(
-        self, ask: Mute, recorders: tuple[Recorder, ...], claimed: Claimed, begun: Recorded[None], deadline: float
-    ) -> Claimed:
-        """A claim that was not confirmed in time is made again while the recorders are at work. Who has a store and
-        no claim cannot be called protected: another redaction's unmute may be on its way."""
-        again = claimed
-        while not again.sure and self._tools.clock.left(deadline) > MUTE_STORE_SECONDS:
-            again = await self._tools.claims.claim(ask.key, recorders, within=MUTE_STORE_SECONDS)
-            if begun.durability in {"journal", "none"}:
-                return again
-            await self._tools.clock.sleep(0 if again.sure else CLAIM_AGAIN_SECONDS)
-        if again.sure:
-            return again
-        lands = int(1000 * (self._tools.settings.loosen_seconds + LANDS_SECONDS))
-        return replace(again, loose_until=self._tools.clock.ms() + lands)
+    async def _proven(
+        self, ask: Mute, act: Act, begun: Recorded[None], claimed: Claimed, deadline: float
+    ) -> tuple[Mapping[str, Result], Claimed]:
+        """Mute while the claims are made sure of; what was proven before they stood proves nothing."""
+        claimed = await self._standing.known(begun, claimed)
+        redaction = decide.loosened(begun.redaction, before=claimed.loose_until)
+        again, results = await asyncio.gather(
+            self._standing.sure(claimed, begun, deadline), self._tools.mute_all(redaction, deadline)
+        )
+        if again.sure and not claimed.sure:
+            redaction = decide.loosened(redaction, before=again.loose_until)
+            results = await self._tools.mute_all(redaction, deadline)
+        await self._require_own(ask, act, again)
+        told, claimed = await self._standing.told(redaction, results, again, deadline)
+        await self._require_own(ask, act, claimed)
+        return told, claimed
 
     def _mute_asked(self, ask: Mute, recorders: tuple[Recorder, ...]) -> MuteAsked:
         now = self._tools.clock.ms()
@@ -104,18 +107,20 @@ class Mutes:
             busy_ms=self._tools.settings.busy_ms,
         )
 
-    async def _require_own(self, ask: Mute, act: Act, asked: MuteAsked, claimed: Claimed) -> None:
+    async def _require_own(self, ask: Mute, act: Act, claimed: Claimed) -> None:
         """Another tenant means this recorder's call already: for this one there is no such call."""
         if not claimed.foreign:
             return
 
+        hold = HoldKey(client=ask.origin.principal.client, name=ask.hold)
+
         def withdraw(redaction: Redaction) -> tuple[Redaction, None]:
-            return decide.withdraw(redaction, hold=asked.hold.key, at=self._tools.clock.ms()), None
+            return decide.withdraw(redaction, hold=hold, at=self._tools.clock.ms()), None
 
         withdrawn = await self._tools.record(
             ask.key, act, "withdrawn", withdraw, lambda _: EntryType.MUTE_FAILED, MUTE_STORE_SECONDS, needed=False
         )
-        if not withdrawn.redaction.open and withdrawn.durability in {"stored", "replicated"}:
+        if not withdrawn.redaction.open and withdrawn.durability in DURABLE:
             await self._unclaim(ask, claimed)
         raise not_found()
 
@@ -130,22 +135,28 @@ class Mutes:
         asked: MuteAsked,
         results: Mapping[str, Result],
         claimed: Claimed,
-    ) -> Recorded[bool]:
-        def finish(redaction: Redaction) -> tuple[Redaction, bool]:
+        *,
+        name: str = "outcome",
+    ) -> Recorded[EntryType]:
+        def finish(redaction: Redaction) -> tuple[Redaction, EntryType]:
             if begun.durability == "none":  # the intent is nowhere: it comes with its outcome
                 redaction = decide.mute(redaction, asked)
-            redaction = decide.loosened(redaction, before=claimed.loose_until)
+            redaction = decide.loosened(redaction, before=claimed.loose_until, ordered_at=claimed.loose_until)
             now = self._tools.clock.ms()
             report = Reported(at=now, asked_at_revision=begun.redaction.revision, results=results)
+            late = decide.overtaken(redaction, report)
+            if late != redaction:
+                return late, EntryType.MUTE_OVERTAKEN
             redaction = decide.learn(redaction, report, policy=self._tools.settings.policy)
-            return redaction, protected(redaction, now=now, policy=self._tools.settings.policy)
+            done = protected(redaction, now=now, policy=self._tools.settings.policy)
+            return redaction, EntryType.MUTE_CONFIRMED if done else EntryType.MUTE_FAILED
 
-        def kind(done: bool) -> EntryType:  # noqa: FBT001 -- the step's own word
-            return EntryType.MUTE_CONFIRMED if done else EntryType.MUTE_FAILED
+        done = await self._tools.record(ask.key, act, name, finish, lambda word: word, MUTE_STORE_SECONDS, needed=False)
+        if done.outcome is EntryType.MUTE_OVERTAKEN:
+            _log.error("mute.overtaken")
+        return done
 
-        return await self._tools.record(ask.key, act, "outcome", finish, kind, MUTE_STORE_SECONDS, needed=False)
-
-    def _count(self, ask: Mute, begun: Recorded[None], done: Recorded[bool]) -> None:
+    def _count(self, ask: Mute, begun: Recorded[None], done: Recorded[EntryType]) -> None:
         """How long each recorder was wanted silent and not proven so; and the exposure, once it has ended."""
         now, policy = self._tools.clock.ms(), self._tools.settings.policy
         for recorder in done.redaction.recorders:
@@ -155,9 +166,9 @@ class Mutes:
         if begun.redaction.exposure_ms is None and done.redaction.exposure_ms is not None:
             self._tools.metrics.exposed(done.redaction.exposure_ms / 1000)
 
-    def _muted(self, done: Recorded[bool], begun: Recorded[None]) -> Answer:
+    def _muted(self, done: Recorded[EntryType], begun: Recorded[None]) -> Answer:
         view = self._tools.document(done)
-        if done.outcome:
+        if done.outcome is EntryType.MUTE_CONFIRMED:
             return Answer(document=view)
         if pending(done.redaction, now=self._tools.clock.ms()):
             return Answer(document=view, pending=True)

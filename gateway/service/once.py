@@ -27,8 +27,18 @@ if TYPE_CHECKING:
 _log = structlog.stdlib.get_logger("once")
 
 KEEP_MS = 24 * 3_600_000
-# Nothing was sent to any recorder: the name is free for another try.
-HARMLESS = frozenset({Code.UNSUPPORTED_BY_RECORDER, Code.VERSION_CONFLICT, Code.STORE_UNAVAILABLE, Code.REDACTION_OPEN})
+# The operation came to nothing: the name is free for another try.
+HARMLESS = frozenset(
+    {
+        Code.CALL_NOT_FOUND,
+        Code.AMBIGUOUS_CALL,
+        Code.UNSUPPORTED_BY_RECORDER,
+        Code.VERSION_CONFLICT,
+        Code.STORE_UNAVAILABLE,
+        Code.REDACTION_OPEN,
+        Code.RECORDER_UNAVAILABLE,
+    }
+)
 
 
 class Onces:
@@ -47,17 +57,21 @@ class Onces:
                 raise Failure(Code.IDEMPOTENCY_CONFLICT, "This operation is still running.")
             case Turn.OTHER:
                 raise Failure(Code.IDEMPOTENCY_CONFLICT, "The key was used for another request.", unprocessable=True)
-            case Turn.DONE:
-                return await self._replay(ask)
+            case Turn.DONE | Turn.FAILED | Turn.INTERRUPTED as turn:
+                return await self._replay(ask, turn)
 
     async def _turn(self, ask: Ask, once: Once) -> Turn:
-        """A mute does not wait for the store's word: twice muted is muted."""
-        within = MUTE_STORE_SECONDS if isinstance(ask, Mute) else STORE_SECONDS
+        """A mute does not wait for the store's word, and one that was interrupted is finished: twice muted is
+        muted."""
+        mutes = isinstance(ask, Mute)
+        within = MUTE_STORE_SECONDS if mutes else STORE_SECONDS
         runs_ms = 2 * self._tools.settings.busy_ms
         try:
-            return await self._store.once(once.name, once.fingerprint, runs_ms=runs_ms, keep_ms=KEEP_MS, within=within)
+            return await self._store.once(
+                once.name, once.fingerprint, runs_ms=runs_ms, keep_ms=KEEP_MS, again=mutes, within=within
+            )
         except StoreUnavailable:
-            if isinstance(ask, Mute):
+            if mutes:
                 return Turn.NEW
             raise Failure(Code.STORE_UNAVAILABLE, "It cannot be told whether this was done.") from None
 
@@ -65,27 +79,25 @@ class Onces:
         try:
             answer = await work()
         except Failure as failure:
-            await self._over(once, done=failure.code not in HARMLESS)
+            await self._over(once, Turn.NEW if _harmless(failure) else Turn.FAILED)
             raise
-        await self._over(once, done=True)
+        await self._over(once, Turn.DONE)
         return answer
 
-    async def _over(self, once: Once, *, done: bool) -> None:
+    async def _over(self, once: Once, left: Turn) -> None:
         """What cannot be said now ends by itself, when the operation can no longer be running."""
         try:
-            await self._store.once_over(once.name, once.fingerprint, done=done, within=STORE_SECONDS)
+            await self._store.once_over(once.name, once.fingerprint, left=left, within=STORE_SECONDS)
         except StoreUnavailable:
             _log.warning("once.unwritten")
 
-    async def _replay(self, ask: Mute | Unmute | Control) -> Answer:
+    async def _replay(self, ask: Mute | Unmute | Control, turn: Turn) -> Answer:
         redaction = await self._redaction(ask)
         document = self._tools.plain(redaction)
         if isinstance(ask, Mute) and pending(redaction, now=self._tools.clock.ms()):
             return Answer(document=document, pending=True)
-        if not _as_wanted(ask, redaction, protected=document.protected):
-            raise Failure(
-                Code.IDEMPOTENCY_CONFLICT, "The operation was run; the call is not so now.", document=document
-            )
+        if not _as_wanted(ask, turn, redaction, protected=document.protected):
+            raise Failure(Code.IDEMPOTENCY_CONFLICT, _WORDS[turn], document=document)
         return Answer(document=document)
 
     async def _redaction(self, ask: Ask) -> Redaction:
@@ -98,7 +110,20 @@ class Onces:
         return stored.redaction
 
 
-def _as_wanted(ask: Mute | Unmute | Control, redaction: Redaction, *, protected: bool) -> bool:
+_WORDS = {
+    Turn.DONE: "The operation was run; the call is not so now.",
+    Turn.FAILED: "The operation was run in vain; the call is not so now.",
+    Turn.INTERRUPTED: "The operation was interrupted: whether it was carried out is not known.",
+}
+
+
+def _harmless(failure: Failure) -> bool:
+    """No recorder did anything that must not be done twice."""
+    return failure.code in HARMLESS and not any(view.outcome in {"done", "accepted"} for view in failure.recorders)
+
+
+def _as_wanted(ask: Mute | Unmute | Control, turn: Turn, redaction: Redaction, *, protected: bool) -> bool:
+    """A mute and an unmute by what is so now; a command leaves nothing behind that could be looked at."""
     match ask:
         case Mute():
             return protected
@@ -106,4 +131,4 @@ def _as_wanted(ask: Mute | Unmute | Control, redaction: Redaction, *, protected:
             key = HoldKey(client=ask.origin.principal.client, name=ask.hold)
             return redaction.hold(key) is None
         case Control():
-            return True
+            return turn is Turn.DONE

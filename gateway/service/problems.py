@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.asks import Control
-    from gateway.decide import Result
-    from gateway.model import Recorder, Redaction
+    from gateway.model import Recorder, Redaction, Result
     from gateway.view import ControlWord, Document, Outcome, RecorderView
 
 _PROBLEMS: dict[Blame, tuple[Code, str]] = {

@@ -48,7 +48,10 @@ class Reads:
         looked = await asyncio.gather(*looks)
         results = {recorder.backend: result for recorder, result in zip(redaction.recorders, looked, strict=True)}
 
+        told = await self._tools.sharing.told(redaction, results, within=STORE_SECONDS)
+
         def learn(current: Redaction) -> tuple[Redaction, None]:
+            current = decide.loosened(current, before=told.loose_before, ordered_at=told.ordered_at)
             report = Reported(at=self._tools.clock.ms(), asked_at_revision=redaction.revision, results=results)
             return decide.learn(current, report, policy=self._tools.settings.policy), None
 

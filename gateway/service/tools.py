@@ -12,6 +12,7 @@ from gateway.listening import Listening
 from gateway.model import Action, Parties, Recorder
 from gateway.routing import able, routed, target
 from gateway.service.problems import unable_view
+from gateway.service.sharing import LANDS_SECONDS, MUTE_STORE_SECONDS, Sharing
 from gateway.view import document
 
 if TYPE_CHECKING:
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from gateway.asks import Ask, Control, Mute
     from gateway.audit.entry import Entry, EntryType
     from gateway.clock import Clock
-    from gateway.decide import Result
     from gateway.describe import Act, Scribe
     from gateway.evidence import Policy
     from gateway.ledger import Ledger, Recorded
     from gateway.metrics import Metrics
-    from gateway.model import CallKey, Redaction, Target
+    from gateway.model import CallKey, Redaction, Result, Target
     from gateway.recorders import Recorders
     from gateway.routing import Route
     from gateway.service.claims import ClaimBook
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-UNMUTE_SECONDS = 1.5  # what lets a party be recorded is sent within this …
-LANDS_SECONDS = 0.5  # … and has landed, or died on the way, so much later
-MUTE_STORE_SECONDS = 0.15  # a mute never waits longer for the store
+__all__ = ["LANDS_SECONDS", "MUTE_STORE_SECONDS", "STORE_SECONDS", "Settings", "Tools"]
+
+UNMUTE_SECONDS = 1.5  # what lets a party be recorded is sent within this, and lands `LANDS_SECONDS` later at the latest
 STORE_SECONDS = 1.0
 BUSY_GRACE_MS = 500
 
@@ -93,6 +93,7 @@ class Tools:
         self.settings = settings
         self.listening = Listening()
         self.scribe = scribe
+        self.sharing = Sharing(claims, recorders, clock, loosen_seconds=settings.loosen_seconds)
         self._flights: dict[Flight, asyncio.Task[Result]] = {}
 
     def routed(self, ask: Mute | Control) -> tuple[Recorder, ...]:
@@ -197,15 +198,7 @@ class Tools:
         )
         flight = self._flights.get(name)
         if flight is None:
-            flight = asyncio.ensure_future(
-                self.recorders.mute(
-                    recorder,
-                    redaction.wanted,
-                    not_before=redaction.loose_before,
-                    deadline=deadline,
-                    background=background,
-                )
-            )
+            flight = asyncio.ensure_future(self.sharing.mute(redaction, recorder, deadline, background=background))
             self._flights[name] = flight
             flight.add_done_callback(lambda _: self._flights.pop(name))
         return flight

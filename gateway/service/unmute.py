@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gateway import decide
 from gateway.asks import Answer, Code, Failure
 from gateway.audit.entry import EntryType
 from gateway.clock import new_id
-from gateway.decide import OrderReported, Reported, Result, Settled, UnmuteAsked
+from gateway.decide import OrderReported, Reported, Settled, UnmuteAsked
 from gateway.describe import Act
-from gateway.model import Action, Fault, HoldKey, Parties, Recorder
+from gateway.model import Action, Fault, HoldKey, OrderKind, Parties, Recorder, Result
 from gateway.service.problems import failure, require_known, with_results
 from gateway.service.tools import LANDS_SECONDS, STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from gateway.asks import Unmute
     from gateway.ledger import Recorded
-    from gateway.model import Order, Redaction
+    from gateway.model import CallKey, Order, Redaction
     from gateway.service.claims import Held
+    from gateway.service.sharing import Identified
     from gateway.service.tools import Tools
 
 REVERTED = "It has not happened: the redaction stands, and whatever had resumed is muted again. Repeat it."
+UNSENT = "It has not happened: nothing was sent, the redaction stands. Repeat it."
 REVERT_SECONDS = 1.0  # least time for muting again after an unmute that failed
 
 
@@ -72,9 +74,14 @@ class Unmutes:
         left = decide.left_after(ordered, order)
         seconds = (order.lands_before - self._tools.clock.ms()) / 1000 - LANDS_SECONDS
         deadline = self._tools.clock.deadline(seconds)
-        held = await self._held(ordered, order, left)
-        addressed = tuple(recorder for recorder in ordered.recorders if recorder.backend not in held.backends)
-        results = await self._let_go_all(ask, addressed, left, deadline)
+        known = await self._tools.sharing.identified(ordered.recorders, deadline)
+        held = await self._held(ordered.key, known.recorders, order, left)
+        addressed = tuple(recorder for recorder in known.recorders if recorder.backend not in held.backends)
+        unready = self._unready(addressed, known)
+        if unready and order.kind is not OrderKind.FORCE:
+            return await self._refused(ask, act, order, held, unready)
+        ready = tuple(recorder for recorder in addressed if recorder.backend not in unready)
+        results = {**unready, **await self._let_go_all(ask, ready, left, deadline)}
         try:
             settled = await self._settle(ask, act, results, held.backends)
         except StoreUnavailable:
@@ -82,6 +89,24 @@ class Unmutes:
             raise
         await self._told(settled, order, held)
         return await self._let_go(ask, act, settled, results)
+
+    def _unready(self, recorders: tuple[Recorder, ...], known: Identified) -> dict[str, Result]:
+        """Those that cannot be reached, or of which nobody can tell whether they are somebody else's, too."""
+        shut = {r.backend: Result(fault=Fault.CIRCUIT_OPEN) for r in recorders if self._is_shut(r)}
+        unknown = {r.backend: known.unknown[r.backend] for r in recorders if r.backend in known.unknown}
+        return {**shut, **unknown}
+
+    def _is_shut(self, recorder: Recorder) -> bool:
+        return self._tools.recorders.is_shut(recorder.backend)
+
+    async def _refused(
+        self, ask: Unmute, act: Act, order: Order, held: Held, unready: Mapping[str, Result]
+    ) -> NoReturn:
+        """Not one recorder is sent anything when another could not follow."""
+        settled = await self._settle(ask, act, {}, held.backends)
+        await self._told(settled, order, held)
+        failed = with_results(settled.redaction.recorders, unready)
+        raise failure(settled.redaction, failed, self._tools.document(settled), detail=UNSENT)
 
     async def _told(self, settled: Recorded[Settled], order: Order, held: Held) -> None:
         """Whoever means the same recorders need not wait for a command that was answered for good."""
@@ -95,11 +120,11 @@ class Unmutes:
             within=STORE_SECONDS,
         )
 
-    async def _held(self, ordered: Redaction, order: Order, left: Parties) -> Held:
+    async def _held(self, key: CallKey, recorders: tuple[Recorder, ...], order: Order, left: Parties) -> Held:
         """Recorders that this order must not touch: another redaction means them, or they cannot do half of it."""
-        able = tuple(recorder for recorder in ordered.recorders if self._can_leave(recorder, left))
-        unable = frozenset(recorder.backend for recorder in ordered.recorders if recorder not in able)
-        shared = await self._tools.claims.held(ordered.key, able, lands_before=order.lands_before, within=STORE_SECONDS)
+        able = tuple(recorder for recorder in recorders if self._can_leave(recorder, left))
+        unable = frozenset(recorder.backend for recorder in recorders if recorder not in able)
+        shared = await self._tools.claims.held(key, able, lands_before=order.lands_before, within=STORE_SECONDS)
         return replace(shared, backends=shared.backends | unable)
 
     def _can_leave(self, recorder: Recorder, left: Parties) -> bool:

@@ -134,8 +134,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Who else means a target, at the store's time `at`; until `loose_until` (ms) a command may land there that
-    lets a party be recorded. `own` is the asker's claim, "" for none."""
+    """Who else means a target, at the store's time `at`; what was seen there before `loose_until` (ms) proves nothing,
+    because a command that lets a party be recorded may land until then, or has landed then. `own` is the asker's
+    claim, "" for none."""
 
     at: int
     own: str
@@ -143,12 +144,23 @@ class Claims:
     loose_until: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """When a key was first heard of and last used (None: never), in ms by the store's and the node's clock."""
+
+    seen_at: int
+    used_at: int | None
+
+
 class Turn(enum.StrEnum):
-    """What a named operation is when it is asked for: to be done now, under way, done, or another one's name."""
+    """What a named operation is when it is asked for: to be done now, under way, begun by somebody who is gone,
+    done, tried in vain, or another one's name."""
 
     NEW = "new"
     RUNNING = "running"
+    INTERRUPTED = "interrupted"
     DONE = "done"
+    FAILED = "failed"
     OTHER = "other"
 
 
@@ -193,12 +205,15 @@ class Store(Protocol):
         `target` no more, unless it was claimed again meanwhile."""
         ...
 
-    async def once(self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, within: float) -> Turn:
-        """Take the operation `name`, unless somebody has; one that runs longer than `runs_ms` counts as done."""
+    async def once(
+        self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, again: bool, within: float
+    ) -> Turn:
+        """Take the operation `name`, unless somebody has. One that runs longer than `runs_ms` was interrupted;
+        `again` takes it anew."""
         ...
 
-    async def once_over(self, name: str, fingerprint: str, *, done: bool, within: float) -> None:
-        """The operation is done; or (False) nothing was done and the name is free again."""
+    async def once_over(self, name: str, fingerprint: str, *, left: Turn, within: float) -> None:
+        """The operation is `left` done or failed; or new: nothing was done and the name is free again."""
         ...
 
     def changes(self) -> AsyncIterator[CallKey]:

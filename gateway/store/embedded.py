@@ -14,8 +14,9 @@ import importlib.resources
 import os
 import platform
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import structlog
 from redis.asyncio import Redis
@@ -25,10 +26,16 @@ from redis.exceptions import RedisError
 
 from gateway.store.contract import StoreUnavailable, StoreUnfit
 
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
 _log = structlog.stdlib.get_logger("store")
 
 START_SECONDS = 30.0  # a long append-only file takes time to read
 STOP_SECONDS = 10.0
+ANSWER_SECONDS = 1.0
+REST_SECONDS = 0.1  # before a server that died is started again; twice as long after every one that died soon
+LONGEST_REST_SECONDS = 5.0
 SOCKET_PATH_BYTES = 100  # the kernel takes 107; longer directories get a socket in the temporary directory
 
 
@@ -56,12 +63,15 @@ def socket_path(directory: Path) -> Path:
 
 
 class EmbeddedServer:
-    """The process. `start` and `stop` once each; `url` is what a client connects to."""
+    """The process. `start` and `stop` once each; `url` is what a client connects to. One that dies in between is
+    started again on the same data."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.resolve()
         self._lock: IO[str] | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -76,8 +86,16 @@ class EmbeddedServer:
         `StoreUnavailable`: the server did not come up; its words are in ``store.log``."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._take_lock()
-        await self._stop_left_behind()
-        self._process = await asyncio.create_subprocess_exec(
+        try:
+            await self._stop_left_behind()
+            process = await self._launch()
+        except BaseException:
+            await self.stop()
+            raise
+        self._keeper = asyncio.create_task(self._keep(process))
+
+    async def _launch(self) -> Process:
+        process = self._process = await asyncio.create_subprocess_exec(
             binary(),
             *self._options(),
             cwd=self.directory,
@@ -87,29 +105,67 @@ class EmbeddedServer:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        await self._wait_ready()
+        await self._wait_ready(process)
+        return process
 
     async def stop(self) -> None:
         """Stop the server, by its pid, and give the directory free."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            try:
-                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+        self._ending.set()
+        await self._end()
+        if self._keeper is not None:
+            await self._keeper
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
-    def _take_lock(self) -> None:
-        self._lock = (self.directory / "store.lock").open("w")
+    async def _end(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+    async def _keep(self, process: Process) -> None:
+        """It is told of the end, never cancelled: a start under way leaves a process that somebody has to stop."""
+        rest = REST_SECONDS
+        while not self._ending.is_set():
+            began = asyncio.get_running_loop().time()
+            code = await process.wait()
+            if self._ending.is_set():
+                break
+            _log.error("store.died", code=code)
+            long = asyncio.get_running_loop().time() - began > LONGEST_REST_SECONDS
+            rest = REST_SECONDS if long else min(2 * rest, LONGEST_REST_SECONDS)
+            await self._rest(rest)
+            if not self._ending.is_set():
+                process = await self._again(process)
+        await self._end()
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+
+    async def _again(self, died: Process) -> Process:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            process = await self._launch()
+        except (StoreUnavailable, OSError) as error:
+            _log.error("store.unstarted", reason=str(error))
+            return died
+        _log.warning("store.restarted")
+        return process
+
+    def _take_lock(self) -> None:
+        lock = (self.directory / "store.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.close()
-            self._lock = None
+            lock.close()
             raise StoreUnfit("another gateway uses the store's directory") from None
+        self._lock = lock
 
     async def _stop_left_behind(self) -> None:
         if not await self._answers():
@@ -117,30 +173,32 @@ class EmbeddedServer:
         _log.warning("store.found_running")
         client = _client(self.url)
         try:
-            await client.shutdown(nosave=True)  # the append-only file has it all
-        except RedisError:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await client.shutdown(nosave=True)  # the append-only file has it all
+        except (RedisError, OSError):
             pass  # it closes the connection by going
         finally:
             await client.aclose()
 
-    async def _wait_ready(self) -> None:
+    async def _wait_ready(self, process: Process) -> None:
         try:
             async with asyncio.timeout(START_SECONDS):
                 while not await self._answers():
-                    if self._process is None or self._process.returncode is not None:
+                    if process.returncode is not None:
                         break
                     await asyncio.sleep(0.01)
                 else:
                     return
         except TimeoutError:
             pass
-        await self.stop()
+        await self._end()
         raise StoreUnavailable("the embedded store did not start: see store.log")
 
     async def _answers(self) -> bool:
         client = _client(self.url)
         try:
-            return bool(await client.ping())
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return bool(await client.ping())
         except (RedisError, OSError):
             return False
         finally:
@@ -163,4 +221,6 @@ class EmbeddedServer:
 
 
 def _client(url: str) -> Redis:
-    return Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0))
+    """Without the library's own timeout for sending: it is built on `asyncio.wait_for`, which in Python 3.11 loses
+    the cancellation of whoever waits."""
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0))

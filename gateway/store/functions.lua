@@ -75,7 +75,7 @@ end
 
 -- Which open redactions mean the same recorder of the same call. A target is a hash of redactions, each with the
 -- time of its first claim and how often it claimed since ("ms:count"), and under '~' until when a command may land
--- that lets a party be recorded.
+-- that lets a party be recorded, or when the last one did.
 local LOOSE = '~'
 local CLAIM_MS = 7 * 24 * 3600 * 1000 -- no call lasts so long: what a crash left behind goes by itself
 
@@ -123,18 +123,23 @@ end
 --       3 the lands-before of a command that has landed ('' = nothing has)
 local function release(keys, args)
   local target = keys[1]
-  if args[3] ~= '' and redis.call('HGET', target, LOOSE) == args[3] then redis.call('HDEL', target, LOOSE) end
+  -- What was seen before a command has landed proves nothing, also to whoever hears of the target only later.
+  if args[3] ~= '' and redis.call('HGET', target, LOOSE) == args[3] then redis.call('HSET', target, LOOSE, now_ms()) end
   -- A claim that was renewed meanwhile is another redaction's by now, though the call is the same.
-  if args[2] == '' or redis.call('HGET', target, args[1]) ~= args[2] then return 0 end
-  redis.call('HDEL', target, args[1])
+  local own = redis.call('HGET', target, args[1])
+  local over = args[2] ~= '' and own == args[2]
+  if over then redis.call('HDEL', target, args[1]) end
   local found, loose = others(target, args[1])
-  if #found == 0 and loose ~= '0' then redis.call('PEXPIREAT', target, math.max(tonumber(loose), now_ms()) + 60000) end
+  if #found == 0 and (over or not own) and loose ~= '0' then
+    redis.call('PEXPIREAT', target, math.max(tonumber(loose), now_ms()) + 60000)
+  end
   return 1
 end
 
 -- An operation that a client named: taken once, whoever asks again.
 -- keys  1 name (hash)   args  1 fingerprint of the request  2 runs at the most for, ms  3 keep for, ms
--- gives 'new', 'running', 'done' or 'other'
+--       4 '1': one that was interrupted is taken anew
+-- gives 'new', 'running', 'interrupted', 'done', 'failed' or 'other'
 local function once(keys, args)
   local have = redis.call('HMGET', keys[1], 'fingerprint', 'until')
   local ms = now_ms()
@@ -144,17 +149,50 @@ local function once(keys, args)
     return 'new'
   end
   if have[1] ~= args[1] then return 'other' end
-  return tonumber(have[2]) > ms and 'running' or 'done'
+  local running_until = tonumber(have[2])
+  if not running_until then return have[2] end
+  if running_until > ms then return 'running' end
+  if args[4] ~= '1' then return 'interrupted' end
+  redis.call('HSET', keys[1], 'until', ms + args[2])
+  return 'new'
 end
 
--- keys  1 name   args  1 fingerprint  2 'done', or 'free' when nothing was done
+-- keys  1 name   args  1 fingerprint  2 'done', 'failed', or 'new' when nothing was done
 local function once_over(keys, args)
   if redis.call('HGET', keys[1], 'fingerprint') ~= args[1] then return 0 end
-  if args[2] == 'free' then return redis.call('DEL', keys[1]) end
-  redis.call('HSET', keys[1], 'until', 0)
+  if args[2] == 'new' then return redis.call('DEL', keys[1]) end
+  redis.call('HSET', keys[1], 'until', args[2])
   return 1
 end
 
+-- A bucket of tokens, filled by the store's own clock.
+-- keys  1 bucket (hash)   args  1 taken out  2 rate a second  3 burst
+-- gives what is left, as text
+local function take(keys, args)
+  local have, ms = redis.call('HMGET', keys[1], 'level', 'at'), now_ms()
+  local rate, burst = tonumber(args[2]), tonumber(args[3])
+  local level = tonumber(have[1] or args[3]) + math.max(0, ms - tonumber(have[2] or ms)) * rate / 1000
+  level = math.max(0, math.min(burst, level) - tonumber(args[1]))
+  redis.call('HSET', keys[1], 'level', string.format('%.6f', level), 'at', ms)
+  redis.call('PEXPIRE', keys[1], math.ceil(burst / rate * 1000) + 1000)
+  return string.format('%.6f', level)
+end
+
+-- When keys were last used, and first heard of.
+-- keys  1 uses (hash)   args  pairs: kid, last used at ms (0 = it is known, and was not used)
+-- gives how many are remembered
+local function used(keys, args)
+  local ms = now_ms()
+  for i = 1, #args, 2 do
+    redis.call('HSETNX', keys[1], args[i] .. ':seen', ms)
+    local at = tonumber(redis.call('HGET', keys[1], args[i]) or '0')
+    if tonumber(args[i + 1]) > at then redis.call('HSET', keys[1], args[i], args[i + 1]) end
+  end
+  return redis.call('HLEN', keys[1])
+end
+
+redis.register_function('rgw_v1_take', take)
+redis.register_function('rgw_v1_used', used)
 redis.register_function('rgw_v1_once', once)
 redis.register_function('rgw_v1_once_over', once_over)
 redis.register_function('rgw_v1_claim', claim)
@@ -162,3 +200,46 @@ redis.register_function('rgw_v1_loosen', loosen)
 redis.register_function('rgw_v1_release', release)
 redis.register_function('rgw_v1_commit', commit)
 redis.register_function('rgw_v1_lease', lease)
+
+-- An entry that is about no call. Its chain is the bucket's own.
+-- keys  1 head (string)  2 trail (stream)  3 sequence (string)   args  1 expected head  2 entry  3 link
+-- gives {'done'|'again', ms, seq, link} or {'stale', ms, 0, head}
+local function append(keys, args)
+  local ms, head = now_ms(), redis.call('GET', keys[1]) or ''
+  if head == args[3] then -- the same entry: its answer was lost
+    redis.call('SET', keys[1], head)
+    return {'again', ms, 0, head}
+  end
+  if head ~= args[1] then return {'stale', ms, 0, head} end
+  local seq = redis.call('INCR', keys[3])
+  redis.call('XADD', keys[2], seq .. '-0', 'e', args[2], 'h', args[3], 't', ms)
+  redis.call('SET', keys[1], args[3])
+  return {'done', ms, seq, args[3]}
+end
+
+-- The next checkpoint, if it follows the newest one.
+-- keys  1 newest (hash: n, hash, heads, trimmed)  2 checkpoints (stream)
+-- args  1 expected n  2 expected hash  3 n  4 hash  5 line  6 heads of all buckets  7 '1' when it trims
+-- gives {'done', n, hash} or {'stale', n, hash}
+local function seal(keys, args)
+  local have = redis.call('HMGET', keys[1], 'n', 'hash')
+  local n, hash = have[1] or '0', have[2] or ''
+  if n == args[3] and hash == args[4] then
+    redis.call('HSET', keys[1], 'n', n) -- as in commit: something for WAIT to wait for
+    return {'done', n, hash}
+  end
+  if n ~= args[1] or hash ~= args[2] then return {'stale', n, hash} end
+  redis.call('XADD', keys[2], args[3] .. '-0', 'c', args[5])
+  redis.call('HSET', keys[1], 'n', args[3], 'hash', args[4], 'heads', args[6])
+  if args[7] == '1' then redis.call('HSET', keys[1], 'trimmed', args[3]) end
+  return {'done', args[3], args[4]}
+end
+
+-- keys  1 stream   args  1 the oldest number that stays
+local function trim(keys, args)
+  return redis.call('XTRIM', keys[1], 'MINID', args[1] .. '-0')
+end
+
+redis.register_function('rgw_v1_append', append)
+redis.register_function('rgw_v1_seal', seal)
+redis.register_function('rgw_v1_trim', trim)

@@ -12,6 +12,7 @@ from gateway.store.contract import StoreUnavailable, StoreUnsettled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     from gateway.model import CallKey
     from gateway.store.contract import Change, Claim, Claims, Committed, Stale, Store, Stored, TrailEntry, Turn
@@ -38,6 +39,10 @@ class Verdict(Protocol):
         ...
 
     def doubt(self) -> None: ...
+
+    def timed(self) -> AbstractContextManager[None]:
+        """Around one command."""
+        ...
 
     async def verdict(self) -> None:
         """Wait until there is no doubt."""
@@ -87,13 +92,16 @@ class GuardedStore:
     async def release(self, target: str, key: CallKey, *, own: str, landed: int | None, within: float) -> None:
         await self._guarded(lambda: self._store.release(target, key, own=own, landed=landed, within=within), within)
 
-    async def once(self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, within: float) -> Turn:
+    async def once(
+        self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, again: bool, within: float
+    ) -> Turn:
         return await self._guarded(
-            lambda: self._store.once(name, fingerprint, runs_ms=runs_ms, keep_ms=keep_ms, within=within), within
+            lambda: self._store.once(name, fingerprint, runs_ms=runs_ms, keep_ms=keep_ms, again=again, within=within),
+            within,
         )
 
-    async def once_over(self, name: str, fingerprint: str, *, done: bool, within: float) -> None:
-        await self._guarded(lambda: self._store.once_over(name, fingerprint, done=done, within=within), within)
+    async def once_over(self, name: str, fingerprint: str, *, left: Turn, within: float) -> None:
+        await self._guarded(lambda: self._store.once_over(name, fingerprint, left=left, within=within), within)
 
     def changes(self) -> AsyncIterator[CallKey]:
         return self._store.changes()
@@ -104,7 +112,8 @@ class GuardedStore:
     async def _guarded(self, work: Callable[[], Awaitable[_T]], within: float) -> _T:
         await self._admit(within)
         try:
-            return await work()
+            with self._watch.timed():
+                return await work()
         except StoreUnsettled:  # it is there and says so: no doubt about that
             raise
         except StoreUnavailable:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.model import CallKey
 from gateway.store.codec import decode, encode
-from gateway.store.contract import BUCKETS, Claim, Stored, StoreUnavailable, TrailEntry, bucket
+from gateway.store.contract import BUCKETS, Claim, Stored, StoreUnavailable, TrailEntry, Use, bucket
 
 if TYPE_CHECKING:
     from gateway.store.contract import Change
@@ -68,6 +69,14 @@ def member(key: CallKey) -> str:
 def claims(found: list[bytes]) -> tuple[Claim, ...]:
     pairs = zip(found[::2], found[1::2], strict=True)
     return tuple(Claim(key=_from_member(word.decode()), token=token.decode()) for word, token in pairs)
+
+
+def uses(found: Mapping[bytes, bytes] | list[bytes]) -> dict[str, Use]:
+    """What stands there of keys: ``<kid>:seen`` and, once it was used, ``<kid>``."""
+    pairs = found.items() if isinstance(found, Mapping) else zip(found[::2], found[1::2], strict=True)
+    times = {name.decode(): int(at) for name, at in pairs}
+    kids = [name.removesuffix(":seen") for name in times if name.endswith(":seen")]
+    return {kid: Use(seen_at=times[f"{kid}:seen"], used_at=times.get(kid)) for kid in kids}
 
 
 def call_key(name: bytes) -> CallKey:

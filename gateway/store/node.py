@@ -52,6 +52,12 @@ class Shared(Generic[_T]):
             self._running = asyncio.ensure_future(self._run())
         return await asyncio.shield(self._running)
 
+    async def anew(self) -> _T:
+        """The outcome of a run that began after this was asked."""
+        if self._running is not None:
+            await asyncio.wait({self._running})
+        return await self.run()
+
     async def _run(self) -> _T:
         try:
             return await self._work()
@@ -88,7 +94,8 @@ class Node:
                     pipe.execute_command("ASKING")
                 pipe.execute_command(*command)
             with told_as_lost():
-                replies = await pipe.execute(raise_on_error=False)
+                async with asyncio.timeout(COMMAND_SECONDS):
+                    replies = await pipe.execute(raise_on_error=False)
         return replies[1::2] if asking else replies
 
     async def history(self) -> str:
@@ -188,7 +195,8 @@ def _pool(place: Place, access: Access, connections: int) -> BlockingConnectionP
         "username": access.username,
         "password": access.password,
         "db": access.db,
-        "socket_timeout": COMMAND_SECONDS,
+        # Sends are timed here: the library's own timeout costs a task each, and in Python 3.11 loses cancellations.
+        "socket_timeout": None,
         "socket_connect_timeout": COMMAND_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,

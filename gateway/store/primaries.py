@@ -30,7 +30,7 @@ HOPS = 5  # how often one command may be sent elsewhere
 # Time for every gateway to notice a new primary, and to put back what that one never had or what was only journaled
 # while there was none. Counted from when we met the newest of them: to others the whole store was away. The ones
 # found when we start are taken for old.
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 5.0
 
 
 class Primary:
@@ -74,7 +74,12 @@ class Primaries:
 
     async def send(self, number: int, *commands: Command, settled: bool = False) -> list[Any]:
         """The replies of the bucket's primary, all over one connection. Raises `RedisError`, `OSError`, and
-        `StoreUnavailable` for a primary that must not be used; where all have to be `settled`, `StoreUnsettled`."""
+        `StoreUnavailable` for a primary that must not be used; where all have to be `settled`, `StoreUnsettled`.
+
+        Whoever needs them settled also has it asked where the primary is now: one that was deposed goes on for
+        seconds, and what others tell its successor meanwhile it does not know."""
+        if settled and self._shared:
+            await self._finding.anew()
         place, asking = await self._place(number), False
         for _ in range(HOPS):
             primary = await self._usable(place)

@@ -30,10 +30,10 @@ from gateway.store.node import COMMAND_SECONDS, told_as_lost
 from gateway.store.primaries import Primaries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from gateway.model import CallKey
-    from gateway.store.contract import Change
+    from gateway.store.contract import Change, Use
 
 _T = TypeVar("_T")
 _log = structlog.stdlib.get_logger("store")
@@ -153,21 +153,40 @@ class RedisStore:
         place, said = keys.spread("target", target), "" if landed is None else landed
         await self._call(within, place, "rgw_v1_release", keys.member(key), own, said)
 
-    async def once(self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, within: float) -> Turn:
+    async def once(
+        self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, again: bool, within: float
+    ) -> Turn:
         place = keys.spread("once", name)
-        word = await self._call(within, place, "rgw_v1_once", fingerprint, runs_ms, keep_ms)
+        word = await self._call(within, place, "rgw_v1_once", fingerprint, runs_ms, keep_ms, int(again))
         return Turn(word.decode())
 
-    async def once_over(self, name: str, fingerprint: str, *, done: bool, within: float) -> None:
+    async def once_over(self, name: str, fingerprint: str, *, left: Turn, within: float) -> None:
         place = keys.spread("once", name)
-        await self._call(within, place, "rgw_v1_once_over", fingerprint, "done" if done else "free")
+        await self._call(within, place, "rgw_v1_once_over", fingerprint, left.value)
+
+    async def take(self, name: str, used: float, *, rate: float, burst: float, within: float) -> float:
+        """What is left in the bucket of tokens `name` after `used` was taken out."""
+        words = f"{used:.6f}", f"{rate:.6f}", f"{burst:.6f}"
+        return float(await self._call(within, keys.spread("bucket", name), "rgw_v1_take", *words))
+
+    async def note_uses(self, uses: Mapping[str, int], *, within: float) -> None:
+        """When keys were last used (ms; 0 for never), by kid. The newest stands."""
+        words = [word for kid, at in uses.items() for word in (kid, at)]
+        await self._call(within, keys.spread("keys", "used"), "rgw_v1_used", *words)
+
+    async def uses(self, *, within: float) -> Mapping[str, Use]:
+        """What is known of the use of keys, by kid."""
+        number, name = keys.spread("keys", "used")
+        (found,) = await self._send(within, number, ("HGETALL", name))
+        return keys.uses(found)
 
     async def changes(self) -> AsyncIterator[CallKey]:
         """Every node of a cluster tells what any of them was told, so one connection hears all."""
         try:
             primary = await self._primaries.primary(0)
             async with primary.node.busy(), primary.node.client.pubsub(ignore_subscribe_messages=True) as heard:
-                await heard.psubscribe(keys.CHANGES)
+                async with asyncio.timeout(COMMAND_SECONDS):
+                    await heard.psubscribe(keys.CHANGES)
                 while self._primaries.current(primary):
                     with told_as_lost():
                         message = await heard.get_message(timeout=COMMAND_SECONDS / 2)
@@ -176,6 +195,14 @@ class RedisStore:
         except (RedisError, OSError) as error:
             raise StoreUnavailable(type(error).__name__) from error
         raise StoreUnavailable("the primary is another one")
+
+    async def ask(self, within: float, number: int, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
+        """The replies of the bucket's primary to commands of `seals`."""
+        return await self._send(within, number, *commands)
+
+    async def alone(self, within: float) -> bool:
+        """All buckets are at one server."""
+        return len(await self._within(within, self._primaries.all)) == 1
 
     async def _call(self, within: float, place: tuple[int, str], function: str, *words: str | int) -> Any:  # noqa: ANN401 -- as the function has it
         number, name = place

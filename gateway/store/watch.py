@@ -8,7 +8,8 @@ counts as up again it is checked anew. One that no longer has what was written t
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+import time
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,7 +20,7 @@ from gateway.store.contract import StoreError, StoreUnavailable
 from gateway.store.guard import GuardedStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from gateway.metrics import Metrics
     from gateway.store.contract import Store, WatchedStore
@@ -52,6 +53,7 @@ class StoreWatch:
         self._certain.set()
         self._wake = asyncio.Event()
         self._word = ""
+        self._lost_at: float | None = None  # on the loop's clock
 
     @property
     def doubted(self) -> bool:
@@ -62,6 +64,14 @@ class StoreWatch:
         if self.up:
             self._certain.clear()
             self._wake.set()
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._metrics.store_request(time.perf_counter() - began)
 
     async def verdict(self) -> None:
         await self._certain.wait()
@@ -113,10 +123,14 @@ class StoreWatch:
         self._metrics.device(Device.STORE, is_up=up)
         before, self.up = self.up, up
         if up and not before:
-            _log.info("store.reached")
+            _log.info("store.reached", away_seconds=self._away())
             self.reached()
         if not up and before:
+            self._lost_at = asyncio.get_running_loop().time()
             _log.error("store.lost", reason=str(error))
+
+    def _away(self) -> float | None:
+        return None if self._lost_at is None else round(asyncio.get_running_loop().time() - self._lost_at, 3)
 
 
 def _nobody() -> None:

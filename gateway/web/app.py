@@ -6,22 +6,29 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
+from gateway.auth.scopes import Scope
 from gateway.web import openapi
 from gateway.web.exchange import Frame, Work
 from gateway.web.handlers import Endpoint
+from gateway.web.needs import NEEDS, Open, declare
 from gateway.web.reception import MAX_BODY_BYTES, Reception
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from aiohttp.typedefs import Handler
+
     from gateway.clock import Clock
+    from gateway.web.door import Door
     from gateway.web.exchange import Meter
     from gateway.web.handlers import Service
+    from gateway.web.needs import Needs
     from gateway.web.reception import Authenticator, Rules
     from gateway.web.stream import Changes
 
 REDACTION_PATH = "/v1/calls/{call_id}/redaction"
 OPENAPI_PATH = "/openapi.json"
+METER: web.AppKey[Meter] = web.AppKey("meter")  # who counts what never gets as far as the application
 _DRAIN_SECONDS = 30.0  # longer than any request's deadline: only a defect gets there
 
 
@@ -33,13 +40,16 @@ def build_app(
     meter: Meter,
     clock: Clock,
     rules: Rules,
+    door: Door,
 ) -> web.Application:
     """The application; serve it with `gateway.web.server.listening`, which sets the limits it counts on."""
     work = Work()
     frame = Frame(clock=clock, meter=meter, work=work)
-    endpoint = Endpoint(service, Reception(authenticator, meter, rules), changes)
+    endpoint = Endpoint(service, Reception(authenticator, meter, rules, door), changes)
     app = web.Application(middlewares=[frame.middleware], client_max_size=MAX_BODY_BYTES)
+    declare(app)
     _route(app, endpoint)
+    app[METER] = meter
     app.cleanup_ctx.append(_drained(work))
     return app
 
@@ -47,15 +57,19 @@ def build_app(
 def _route(app: web.Application, endpoint: Endpoint) -> None:
     # Any segment is a call's id here, also the empty and the odd: the endpoint says what is wrong with it.
     redaction = app.router.add_resource("/v1/calls/{call_id:[^/]*}/redaction")
-    for method, handler in (
-        (hdrs.METH_PUT, endpoint.put),
-        (hdrs.METH_DELETE, endpoint.delete),
-        (hdrs.METH_GET, endpoint.get),
-        (hdrs.METH_HEAD, endpoint.get),
-        (hdrs.METH_POST, endpoint.post),
-    ):
-        redaction.add_route(method, handler)
-    app.router.add_get(OPENAPI_PATH, _described(openapi.text().encode()))
+    declared: tuple[tuple[str, Handler, Needs], ...] = (
+        (hdrs.METH_PUT, endpoint.put, Scope.MUTE),
+        (hdrs.METH_DELETE, endpoint.delete, Scope.UNMUTE),
+        (hdrs.METH_GET, endpoint.get, Scope.READ),
+        (hdrs.METH_HEAD, endpoint.get, Scope.READ),
+        (hdrs.METH_POST, endpoint.post, Open.BY_ACTION),
+    )
+    needs = app[NEEDS]
+    for method, handler, need in declared:
+        needs[redaction.add_route(method, handler)] = need
+    description = app.router.add_resource(OPENAPI_PATH)
+    for method in (hdrs.METH_GET, hdrs.METH_HEAD):
+        needs[description.add_route(method, _described(openapi.text().encode()))] = Open.TO_ALL
 
 
 def _described(description: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -42,12 +42,13 @@ class Meter(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
-    """What is known of a request under way."""
+    """What is known of a request under way; `headers` go with its answer, whatever that is."""
 
     request_id: str
     received_at: int
     client: str | None = None
     outcome: str = OK
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 EXCHANGE = web.RequestKey("exchange", Exchange)
@@ -95,7 +96,7 @@ class Frame:
             response = await _answered(request, handler, exchange)
             seconds = asyncio.get_running_loop().time() - started
             self._record(request, response, exchange, seconds)
-        response.headers.update({**headers.COMMON, headers.REQUEST_ID: exchange.request_id})
+        response.headers.update({**headers.COMMON, **exchange.headers, headers.REQUEST_ID: exchange.request_id})
         return response
 
     def _record(self, request: web.Request, response: web.StreamResponse, exchange: Exchange, seconds: float) -> None:

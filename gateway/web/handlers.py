@@ -14,6 +14,7 @@ from gateway.auth.scopes import Scope
 from gateway.model import Action, PartialTarget, Parties, Where
 from gateway.web import parse, schema, stream
 from gateway.web.exchange import EXCHANGE, PENDING
+from gateway.web.merge import Merger
 from gateway.web.reception import Caller, Envelope, envelope, no_body
 from gateway.web.render import to_json
 
@@ -39,12 +40,12 @@ class Endpoint:
 
     def __init__(self, service: Service, reception: Reception, changes: stream.Changes) -> None:
         self._service = service
+        self._merger = Merger(service.mute)
         self._changes = changes
         self._reception = reception
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         caller = await self._reception.admit(request)
-        caller.permit(Scope.MUTE)
         data = await self._reception.data(request)
         said, _, body = parse.all_of(
             partial(envelope, request),
@@ -52,7 +53,7 @@ class Endpoint:
             partial(parse.body, schema.MUTE, data, caller.known),
         )
         ask = _mute(caller, said, body, _once(request, caller, said, data))
-        return _answered(request, await self._service.mute(ask))
+        return _answered(request, await self._mute(caller, ask))
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         caller = await self._reception.admit(request)
@@ -67,7 +68,6 @@ class Endpoint:
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         caller = await self._reception.admit(request)
-        caller.permit(Scope.UNMUTE)
         data = await self._reception.data(request)
         said, query, _ = parse.all_of(
             partial(envelope, request),
@@ -79,7 +79,6 @@ class Endpoint:
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         caller = await self._reception.admit(request)
-        caller.permit(Scope.READ)
         data = await self._reception.data(request)
         said, query, _ = parse.all_of(
             partial(envelope, request),
@@ -91,17 +90,23 @@ class Endpoint:
             return await stream.stream(request, ask, self._service, self._changes)
         return _answered(request, await self._service.read(ask))
 
+    async def _mute(self, caller: Caller, ask: Mute) -> Answer:
+        """Beyond the client's limit equal mutes are merged, never refused."""
+        return await (self._service if caller.within_limit else self._merger).mute(ask)
+
     async def _commanded(self, caller: Caller, said: Envelope, command: schema.AnyCommand, once: Once | None) -> Answer:
         match command:
             case schema.MuteCommand():
                 caller.permit(Scope.MUTE)
-                return await self._service.mute(_mute(caller, said, command, once))
+                return await self._mute(caller, _mute(caller, said, command, once))
             case schema.UnmuteCommand():
                 caller.permit(Scope.UNMUTE)
+                caller.keep_within_limit()
                 ask = _unmute(caller, said, hold=command.hold, force=command.force, person=command, once=once)
                 return await self._service.unmute(ask)
             case schema.KeepCommand() | schema.DiscardCommand() | schema.StartCommand() | schema.StopCommand():
                 caller.permit(Scope.CONTROL)
+                caller.keep_within_limit()
                 return await self._service.control(_control(caller, said, command, once))
             case never:
                 assert_never(never)

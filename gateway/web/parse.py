@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -17,7 +17,7 @@ from gateway.web.problems import invalid
 from gateway.web.schema import CALL_ID, Known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from multidict import MultiMapping
     from pydantic_core import ErrorDetails
@@ -45,6 +45,7 @@ _MESSAGES = {
 }
 _ACTION_FAULTS = {"union_tag_invalid", "union_tag_not_found"}
 _ONCE = "Must be there once"
+_NEEDS_EXTENSION = "Has a meaning with an extension only"
 
 
 class _Object(dict[str, object]):
@@ -76,14 +77,13 @@ def body(adapter: TypeAdapter[A], data: bytes, known: Known, *, tagged: bool = F
     `tagged`: the adapter is a union by ``action``, whose value pydantic puts before every place.
     """
     content = data if data.strip() else b"{}"
-    faults = list(_shape_faults(_json(content), ""))
+    tree = _json(content)
+    faults = list(_shape_faults(tree, ""))
     try:
         model = adapter.validate_json(content, context=known)
     except ValidationError as error:
-        said = {fault.field for fault in faults}
-        faults += [fault for fault in _faults(error, skip=int(tagged)) if fault.field not in said]
-        raise invalid(*faults) from None
-    if faults:
+        raise invalid(*_once_each(faults, _faults(error, skip=int(tagged)), _pointless(tree))) from None
+    if faults := _once_each(faults, _pointless(tree)):
         raise invalid(*faults)
     return model
 
@@ -156,6 +156,28 @@ def _shape_faults(value: object, place: str) -> Iterator[FieldFault]:
                 yield from _shape_faults(item, _joined(place, index))
         case _:
             return
+
+
+def _pointless(tree: object) -> Iterator[FieldFault]:
+    """`call_status` chooses among the calls of an extension: where none is named, the caller means something else
+    than what would be done. On the raw tree, so that no other fault hides it."""
+    said = _mapping(tree)
+    targets = {name: _mapping(target) for name, target in _mapping(said.get("targets")).items()}
+    everywhere = "extension" in said
+    if "call_status" in said and not everywhere and not any("extension" in target for target in targets.values()):
+        yield FieldFault(field="call_status", message=_NEEDS_EXTENSION)
+    for name, target in targets.items():
+        if "call_status" in target and not everywhere and "extension" not in target:
+            yield FieldFault(field=f"targets.{safe_name(name)}.call_status", message=_NEEDS_EXTENSION)
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _once_each(*found: Iterable[FieldFault]) -> list[FieldFault]:
+    """Of several faults of one place the first."""
+    return list({fault.field: fault for fault in reversed([*chain(*found)])}.values())[::-1]
 
 
 def _joined(place: str, name: str | int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ KINDS: dict[Code, Kind] = {
     Code.VERSION_CONFLICT: Kind(status=412, title="The redaction has changed"),
     Code.TOO_LARGE: Kind(status=413, title="The body is too large"),
     Code.UNSUPPORTED_MEDIA_TYPE: Kind(status=415, title="The body is not plain JSON"),
+    Code.EXPECTATION_FAILED: Kind(status=417, title="The request expects what is not done"),
     Code.UNSUPPORTED_BY_RECORDER: Kind(status=422, title="A recorder cannot do this"),
     Code.RATE_LIMITED: Kind(status=429, title="Too many requests"),
     Code.INTERNAL_ERROR: Kind(status=500, title="The gateway failed"),
@@ -75,9 +76,9 @@ def invalid(*faults: FieldFault) -> Failure:
 
 
 def problem(failure: Failure, request_id: str) -> Problem:
-    """The failure as callers see it; the recorders are the document's where the failure names none."""
+    """The failure as callers see it: what it says of a recorder and what the document says of it agree."""
     kind = KINDS[failure.code]
-    redaction = failure.document
+    recorders, redaction = _agreed(failure.recorders, failure.document)
     return Problem(
         type=f"urn:redaction-gateway:{failure.code.value}",
         title=kind.title,
@@ -85,10 +86,28 @@ def problem(failure: Failure, request_id: str) -> Problem:
         code=failure.code,
         detail=failure.detail,
         request_id=request_id,
-        recorders=failure.recorders or (redaction.recorders if redaction else ()),
+        recorders=recorders,
         redaction=redaction,
         errors=failure.faults or None,
     )
+
+
+def _agreed(
+    failed: tuple[RecorderView, ...], redaction: Document | None
+) -> tuple[tuple[RecorderView, ...], Document | None]:
+    """Each recorder as it was seen last, with what went wrong in this request: the document may have been made
+    after everything was set right again, and would not say why this is no 2xx."""
+    if redaction is None:
+        return failed, None
+    known = {view.backend: view for view in redaction.recorders}
+    said = {view.backend: _latest(view, known.get(view.backend, view)) for view in failed}
+    shown = tuple(replace(said.get(name, view), action=None, outcome=None) for name, view in known.items())
+    return tuple(said.values()) or redaction.recorders, replace(redaction, recorders=shown)
+
+
+def _latest(failed: RecorderView, known: RecorderView) -> RecorderView:
+    latest = failed if (failed.observed_at or "") > (known.observed_at or "") else known
+    return replace(latest, error=failed.error or known.error, action=failed.action, outcome=failed.outcome)
 
 
 def response(failure: Failure, request_id: str, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -106,5 +125,7 @@ def translated(raised: web.HTTPException) -> Failure:
             return Failure(Code.METHOD_NOT_ALLOWED, "The methods that it takes are in the header Allow.")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return Failure(Code.TOO_LARGE, "A body may have 16384 bytes.")
+        case HTTPStatus.EXPECTATION_FAILED:
+            return Failure(Code.EXPECTATION_FAILED, "Only 100-continue can be expected.")
         case _:
             return Failure(Code.INVALID_REQUEST, "The request cannot be read.")

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import ClientError, hdrs, web
 
 from gateway.asks import Code, Failure, FieldFault
-from gateway.auth.keys import Denied
+from gateway.auth.keys import Denied, Reason, denied
+from gateway.auth.scopes import Scope
 from gateway.model import CallKey, Origin
 from gateway.web import headers, parse
+from gateway.web.door import refused
 from gateway.web.exchange import EXCHANGE
+from gateway.web.needs import needed
 from gateway.web.problems import invalid
 from gateway.web.schema import Known
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
-    from gateway.auth.scopes import Scope
     from gateway.model import Principal
-    from gateway.web.exchange import Meter
+    from gateway.web.door import Door
+    from gateway.web.exchange import Exchange, Meter
     from gateway.web.schema import Person
 
 MAX_BODY_BYTES = 16_384
@@ -44,7 +47,7 @@ class Rules:
     """
 
     backends: frozenset[str]
-    needs_actor: frozenset[str] = frozenset()
+    needs_actor: Container[str] = frozenset()
     trusted_proxies: Sequence[headers.Network] = ()
     body_seconds: float = 5.0
 
@@ -67,6 +70,10 @@ class Caller:
     received_at: int
     address: str | None
     known: Known
+    exchange: Exchange
+    meter: Meter
+    door: Door
+    within_limit: bool
 
     def key(self, envelope: Envelope) -> CallKey:
         return CallKey(tenant=self.principal.tenant, call_id=envelope.call_id)
@@ -84,33 +91,51 @@ class Caller:
 
     def permit(self, scope: Scope) -> None:
         if scope not in self.principal.scopes:
+            no = denied(Reason.FORBIDDEN, self.principal)
+            self.door.denials.denied(no, address=self.address, request_id=self.request_id)
+            self.meter.auth_denied(reason=no.reason)
             raise Failure(Code.FORBIDDEN, f"This needs the scope {scope.value}.")
+
+    def keep_within_limit(self) -> None:
+        """For what turned out to be no mute: it may be refused."""
+        if not self.within_limit:
+            raise refused(self.exchange)
 
 
 class Reception:
-    def __init__(self, authenticator: Authenticator, meter: Meter, rules: Rules) -> None:
+    def __init__(self, authenticator: Authenticator, meter: Meter, rules: Rules, door: Door) -> None:
         self._authenticator = authenticator
+        self._door = door
         self._meter = meter
         self._rules = rules
 
     async def admit(self, request: web.Request) -> Caller:
-        """Whose key it is; the same answer for every reason why it is nobody's."""
+        """Whose key it is, and whether it may what the route needs; the same answer for every reason why it is
+        nobody's."""
         exchange = request[EXCHANGE]
         now = datetime.fromtimestamp(exchange.received_at / 1000, UTC)
         key = headers.single(request.headers, "X-API-Key")
         authorization = headers.single(request.headers, hdrs.AUTHORIZATION)
+        address = headers.peer_address(request.remote, request.headers, self._rules.trusted_proxies)
         found = await self._authenticator.authenticate(key, authorization, now)
         if isinstance(found, Denied):
-            self._meter.auth_denied(reason=found.reason)
-            raise Failure(Code.UNAUTHENTICATED, "A valid key in the header X-API-Key is needed.")
+            raise self._door.turn_away(found, exchange, self._meter, address)
         exchange.client = found.client
-        return Caller(
+        caller = Caller(
             principal=found,
             request_id=exchange.request_id,
             received_at=exchange.received_at,
-            address=headers.peer_address(request.remote, request.headers, self._rules.trusted_proxies),
+            address=address,
             known=self._known(found),
+            exchange=exchange,
+            meter=self._meter,
+            door=self._door,
+            within_limit=self._door.enter(found.client, request.method, exchange),
         )
+        needs = needed(request)
+        if isinstance(needs, Scope):
+            caller.permit(needs)
+        return caller
 
     def _known(self, principal: Principal) -> Known:
         needs_actor = principal.client in self._rules.needs_actor and principal.subject is None
@@ -118,11 +143,11 @@ class Reception:
 
     async def data(self, request: web.Request) -> bytes:
         """The body: plain JSON of at most 16 KiB, or nothing."""
-        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
+        if any(said.strip().lower() != "identity" for said in request.headers.getall(hdrs.CONTENT_ENCODING, [])):
             raise Failure(Code.UNSUPPORTED_MEDIA_TYPE, "A body may not be compressed.")
         data = await self._received(request)
-        if data and request.content_type != "application/json":
-            raise Failure(Code.UNSUPPORTED_MEDIA_TYPE, "A body must be application/json.")
+        if data and not _is_json(request):
+            raise Failure(Code.UNSUPPORTED_MEDIA_TYPE, "A body must be application/json, in UTF-8.")
         return data
 
     async def _received(self, request: web.Request) -> bytes:
@@ -133,6 +158,11 @@ class Reception:
             raise invalid(FieldFault(field=parse.BODY, message="Did not arrive in time")) from None
         except (ClientError, OSError, web.RequestPayloadError):
             raise invalid(FieldFault(field=parse.BODY, message="Did not arrive whole")) from None
+
+
+def _is_json(request: web.Request) -> bool:
+    """In UTF-8, which is all that JSON between systems may be (RFC 8259, 8.1)."""
+    return request.content_type == "application/json" and (request.charset or "utf-8").lower() in {"utf-8", "utf8"}
 
 
 def envelope(request: web.Request) -> Envelope:

@@ -105,7 +105,7 @@ class TargetBody(Said):
     """A participant's number or the vendor's name for a line (`0003*210`, `@self`)."""
 
     call_status: Statuses | None = None
-    """Which calls of the extension are meant, tried in order."""
+    """With an extension, here or for all: which of its calls are meant, tried in order."""
 
     user_id: UserId | None = None
     """VoipNow: whose line it is."""
@@ -130,8 +130,8 @@ class Finding(Said):
     """Find the call by a participant's number."""
 
     call_status: Statuses | None = None
-    """With `extension`: which calls are meant, tried in order: one of the three, `ongoing, next` or
-    `last, ongoing`. Default ongoing."""
+    """With an extension, here or in a target: which of its calls are meant, tried in order: one of the three,
+    `ongoing, next` or `last, ongoing`. Default ongoing."""
 
     targets: dict[BackendName, TargetBody] = Field(default_factory=dict)
     """How single backends find the call, by backend name."""

@@ -1,35 +1,24 @@
-"""Listening: an application behind a socket, with the limits that aiohttp leaves open.
-
-aiohttp's own answer to bytes that are no HTTP repeats them, and its log prints the headers, keys included:
-both are said here instead.
-"""
+"""Listening: an application behind a socket, with the limits that aiohttp leaves open."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
+import resource
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway import logs
-from gateway.asks import Code, Failure
-from gateway.web import problems
-from gateway.web.headers import COMMON, REQUEST_ID
+from gateway.web.app import METER
+from gateway.web.connection import Connection, Patience, Room
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
-REQUEST_MALFORMED = "request.malformed"
-CONNECTION_FAILED = "connection.failed"
 _BACKLOG = 1024
-_KEEP_ALIVE_SECONDS = 75.0  # longer than the usual load balancer's 60, so that it is the one to close
-_LINGER_SECONDS = 1.0  # how long the rest of a body that nobody reads is waited for
-
-_log = logs.get("gateway.web")
+_HANDSHAKE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,30 +30,7 @@ class Bind:
     tls: ssl.SSLContext | None = None
     reuse_port: bool = False
     grace_seconds: float = 30.0
-
-
-class Connection(web.RequestHandler):
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 -- it repeats what was sent
-    ) -> web.Response:
-        request_id = uuid.uuid4().hex
-        _log.warning(REQUEST_MALFORMED, status=status, error=type(exc).__name__, request_id=request_id)
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun")
-        code = Code.INVALID_REQUEST if status < 500 else Code.INTERNAL_ERROR  # noqa: PLR2004 -- HTTP's own border
-        failure = Failure(code, "The request cannot be read.")
-        response = problems.response(failure, request_id, {**COMMON, REQUEST_ID: request_id})
-        response.force_close()
-        return response
-
-    def log_exception(self, *_: Any, **details: Any) -> None:  # noqa: ANN401 -- as the logging module has it
-        _log.error(CONNECTION_FAILED, error=type(details.get("exc_info")).__name__)
+    patience: Patience = field(default_factory=Patience)
 
 
 @asynccontextmanager
@@ -74,7 +40,7 @@ async def listening(app: web.Application, bind: Bind) -> AsyncIterator[int]:
     runner = web.AppRunner(app, shutdown_timeout=bind.grace_seconds)
     await runner.setup()
     try:
-        server = await _listen(runner, bind)
+        server = await _listen(runner, app, bind)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -83,27 +49,30 @@ async def listening(app: web.Application, bind: Bind) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, bind: Bind) -> asyncio.Server:
+async def _listen(runner: web.AppRunner, app: web.Application, bind: Bind) -> asyncio.Server:
     manager = runner.server
     if manager is None:  # pragma: no cover -- set up just now; the type cannot say it
         raise RuntimeError("the runner is not set up")
     loop = asyncio.get_running_loop()
+    room = Room(_most(bind.patience.connections))
+
+    methods = ",".join(sorted({route.method for route in app.router.routes()}))
 
     def connection() -> Connection:
-        return Connection(
-            manager,
-            loop=loop,
-            keepalive_timeout=_KEEP_ALIVE_SECONDS,
-            lingering_time=_LINGER_SECONDS,
-            access_log=None,  # type: ignore[arg-type]  # None switches it off, which the annotation forgets
-            auto_decompress=False,
-        )
+        return Connection(manager, loop=loop, patience=bind.patience, room=room, meter=app.get(METER), methods=methods)
 
     return await loop.create_server(
         connection,
         bind.host,
         bind.port,
         ssl=bind.tls,
+        ssl_handshake_timeout=_HANDSHAKE_SECONDS if bind.tls else None,
         reuse_port=bind.reuse_port or None,
         backlog=_BACKLOG,
     )
+
+
+def _most(connections: int) -> int:
+    """At most half of the files that this process may have open: the other half is for store, journal and vendors."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if files == resource.RLIM_INFINITY else min(connections, max(files // 2, 1))

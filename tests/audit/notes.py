@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gateway.audit.journal import KEPT_BYTES, Journal, Recalled
+from gateway.audit.journal import KEPT_BYTES, Journal
 from gateway.audit.note import Note
 from gateway.audit.segments import SEGMENT_BYTES
 from gateway.metrics import Metrics
@@ -13,6 +13,8 @@ from gateway.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from gateway.audit.device import Recalled
 
 KEY = bytes(range(32))
 

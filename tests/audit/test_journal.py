@@ -15,7 +15,8 @@ import pytest
 import structlog
 from notes import files, made, note, only, opened, recalled
 
-from gateway.audit.journal import Journal, NoJournal
+from gateway.audit.device import NoJournal
+from gateway.audit.journal import Journal
 from gateway.audit.note import Ack, Void
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ async def test_what_the_store_has_is_not_recalled(tmp_path: Path) -> None:
     async with opened(after) as found:
         assert [one.op for one in found.notes] == ["op3"]
         assert after.acked() == {3: (ACK,)}
-        after.disown(3)
-        after.disown(4)
+        after.disown(3, {ACK.op, "unknown"})
+        after.disown(4, {ACK.op})
         assert after.acked() == {}
 
 
@@ -390,7 +391,10 @@ async def test_what_a_bucket_confirmed_can_be_read_again(tmp_path: Path) -> None
             await journal.write(note(op, bucket=number))
         for op, number in (("op1", 3), ("op2", 4), ("op4", 3), ("gone", 3)):
             journal.tell(Ack(op=op, bucket=number, seq=1, link=""))
-        assert [(one.op, ack.op) for one, ack in await journal.confirmed(3)] == [("op1", "op1"), ("op4", "op4")]
+        assert [(one.op, ack.op) for one, ack in (await journal.confirmed(frozenset({3})))[3]] == [
+            ("op1", "op1"),
+            ("op4", "op4"),
+        ]
 
 
 async def test_so_many_confirmations_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,6 +444,7 @@ async def test_no_journal_writes_nothing() -> None:
     assert not await nothing.write(note("op1"))
     nothing.tell(ACK)
     nothing.forget("acme", "c1")
+    assert await nothing.missing(frozenset({("acme", "c1")})) == ()
 
 
 async def test_a_note_that_cannot_be_written_down_ends_nothing(tmp_path: Path) -> None:

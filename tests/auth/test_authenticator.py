@@ -9,7 +9,8 @@ import pytest
 
 from gateway.auth import Authenticator, BearerVerifier, NoTokens
 from gateway.auth.keys import Denied, Reason, hash_secret, mint
-from gateway.auth.scopes import TokenRule
+from gateway.auth.person import Person
+from gateway.auth.scopes import Scope, TokenRule
 from gateway.model import Principal
 from gateway.settings import Client, ClientKey
 
@@ -21,17 +22,23 @@ KEY = mint(secrets.token_bytes)
 class OneToken:
     """Knows one token, of one person."""
 
-    def __init__(self) -> None:
+    def __init__(self, scopes: frozenset[str] | None = None) -> None:
         self.asked: list[str] = []
+        self.scopes = scopes
 
-    async def verify(self, token: str, now: datetime) -> str | None:
+    async def verify(self, token: str, now: datetime) -> Person | Denied:
         self.asked.append(token)
-        return "agent-17" if token == "good" and now == NOW else None
+        good = token == "good" and now == NOW
+        return Person(subject="agent-17", scopes=self.scopes) if good else Denied(reason=Reason.TOKEN_INVALID)
 
 
 def authenticator(rule: TokenRule, verifier: BearerVerifier) -> Authenticator:
     key = ClientKey(kid=KEY.kid, hash=hash_secret(PEPPER, KEY.secret))
-    return Authenticator({"crm": Client(tenant="acme", scopes=frozenset(), token=rule, keys=(key,))}, PEPPER, verifier)
+    return Authenticator(
+        {"crm": Client(tenant="acme", scopes=frozenset({Scope.MUTE, Scope.READ}), token=rule, keys=(key,))},
+        PEPPER,
+        verifier,
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,8 @@ def authenticator(rule: TokenRule, verifier: BearerVerifier) -> Authenticator:
         (TokenRule.OPTIONAL, "Basic good", Reason.TOKEN_INVALID),
         (TokenRule.OPTIONAL, "Digest good", Reason.TOKEN_INVALID),
         (TokenRule.REQUIRED, None, Reason.TOKEN_MISSING),
-        (TokenRule.REQUIRED, "", Reason.TOKEN_MISSING),
+        (TokenRule.REQUIRED, "", Reason.TOKEN_INVALID),
+        (TokenRule.OPTIONAL, "", Reason.TOKEN_INVALID),
         (TokenRule.REQUIRED, "Bearer good", "agent-17"),
         (TokenRule.REQUIRED, "Bearer bad", Reason.TOKEN_INVALID),
         (TokenRule.REQUIRED, "good", Reason.TOKEN_INVALID),
@@ -74,3 +82,42 @@ async def test_where_nobody_vouches_no_token_holds() -> None:
     assert needs == Denied(reason=Reason.TOKEN_INVALID)
     free = await authenticator(TokenRule.NONE, NoTokens()).authenticate(KEY.text, "Bearer good", NOW)
     assert isinstance(free, Principal)
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (None, {"redaction:mute", "redaction:read"}),
+        (frozenset({"redaction:mute", "openid"}), {"redaction:mute"}),
+        (frozenset({"redaction:force", "redaction:unmute"}), set()),
+        (frozenset[str](), set()),
+    ],
+    ids=["silent", "part", "more", "none"],
+)
+async def test_a_token_narrows_and_never_widens(given: frozenset[str] | None, left: set[str]) -> None:
+    """What the application may not, no person may through it."""
+    found = await authenticator(TokenRule.REQUIRED, OneToken(given)).authenticate(KEY.text, "Bearer good", NOW)
+    assert isinstance(found, Principal)
+    assert found.scopes == left
+
+
+async def test_who_was_denied_is_known_as_far_as_it_is() -> None:
+    """The trail names key and client once the key was good."""
+    found = await authenticator(TokenRule.REQUIRED, OneToken()).authenticate(KEY.text, None, NOW)
+    assert isinstance(found, Denied)
+    assert (found.kid, found.client, found.tenant) == (KEY.kid, "crm", "acme")
+
+
+async def test_a_replaced_configuration_counts_at_once_and_whole() -> None:
+    """Keys, rules and who must name a person come and go together."""
+    door = authenticator(TokenRule.NONE, NoTokens())
+    assert isinstance(await door.authenticate(KEY.text, None, NOW), Principal)
+    assert door.uses == {KEY.kid: NOW}
+    assert not door.needs_actor("crm")
+    other = mint(secrets.token_bytes)
+    key = ClientKey(kid=other.kid, hash=hash_secret(PEPPER, other.secret))
+    client = Client(tenant="acme", scopes=frozenset(), keys=(key,), require_actor=True)
+    door.replace({"crm": client}, PEPPER, NoTokens())
+    assert await door.authenticate(KEY.text, None, NOW) == Denied(reason=Reason.UNKNOWN_KID)
+    assert isinstance(await door.authenticate(other.text, None, NOW), Principal)
+    assert door.needs_actor("crm")

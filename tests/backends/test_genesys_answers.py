@@ -16,7 +16,7 @@ from gateway.backends.genesys_answers import (
     parse_calls,
     parse_code,
     parse_csrf,
-    seen_of,
+    seen_in,
     state_of,
 )
 from gateway.backends.http import HttpReply
@@ -202,7 +202,7 @@ def test_the_documented_call_is_read() -> None:
     call = parse_call(reply({"statusCode": 0, "call": CALL}))
     assert call.id == UUID
     assert call.numbers == {"5000", "5001"}
-    assert seen_of(state_of(call)) == Seen(muted=Parties.BOTH, evidence=Evidence.READBACK)
+    assert seen_in(call) == Seen(muted=Parties.BOTH, evidence=Evidence.READBACK)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_the_documented_call_is_read() -> None:
 def test_paused_and_stopped_are_silent(state: RecordingState, muted: Parties) -> None:
     """Only `Recording` puts voices on the tape."""
     call = parse_call(reply({"statusCode": 0, "call": CALL | {"recordingState": state.value}}))
-    assert seen_of(state_of(call)).muted is muted
+    assert seen_in(call).muted is muted
 
 
 @pytest.mark.parametrize("state", [None, "", "paused", "Unknown", False, 1, ["Paused"], {"a": 1}])

@@ -369,6 +369,27 @@ async def test_several_calls_are_all_muted(fake: Server, searching: VerbaBackend
     assert await searching.observe(by_extension(), deadline=soon()) == seen(Parties.NONE, mixed=True)
 
 
+async def test_with_the_right_to_search_the_one_call_is_named(fake: Server, searching: VerbaBackend) -> None:
+    """The state of an extension says which call it is of, by its id; without that right, and where the search is in
+    doubt, it does not, and the state is told all the same."""
+    fake.add_call("one", extension="8856")
+    assert (await searching.observe(by_extension(), deadline=soon())).calls == {"one"}
+    assert (await searching.observe(Target(call_id="one"), deadline=soon())).calls == {"one"}
+    fake.add_call("longer", extension="18856")
+    doubtful = await searching.observe(by_extension(), deadline=soon())
+    assert (doubtful.muted, doubtful.calls) == (Parties.NONE, frozenset())
+    fake.add_call("two", extension="8856")
+    fake.end_call("longer")
+    assert (await searching.observe(by_extension(), deadline=soon())).calls == {"one", "two"}
+
+
+async def test_without_the_right_to_search_no_call_is_named(fake: Server, backend: VerbaBackend) -> None:
+    """Nothing is asked beyond the state."""
+    fake.add_call("one", extension="8856")
+    assert (await backend.observe(by_extension(), deadline=soon())).calls == frozenset()
+    assert not backend.capabilities.tells_calls
+
+
 async def test_the_search_as_the_documents_have_it(fake: Server, searching: VerbaBackend) -> None:
     """SearchCalls asks for ongoing calls of the extension with their metadata."""
     for name in ("one", "two"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from gateway.audit.note import Ack, Note
     from gateway.store.contract import Change, Committed, Stale, Stored, TrailEntry
     from gateway.store.redis import RedisStore
 
@@ -154,11 +155,16 @@ async def life(store: RedisStore, directory: Path) -> AsyncIterator[Life]:
     ledger.local.recall(recalled)
     watch = StoreWatch(store, node="n", metrics=metrics)
     scribe = Scribe(node="n", ms=clock.ms, policy=POLICY)
-    healer = Healer(ledger, journal, watch, store, scribe=scribe, metrics=metrics)
+    healer = Healer(ledger, journal, watch, store, scribe=scribe)
     try:
         yield Life(ledger=ledger, journal=journal, shaky=shaky, metrics=metrics, healer=healer)
     finally:
         await journal.close()
+
+
+async def confirmed(one: Life) -> tuple[tuple[Note, Ack], ...]:
+    """What the journal knows the store to have of the bucket of `KEY`."""
+    return (await one.journal.confirmed(frozenset({bucket(KEY)})))[bucket(KEY)]
 
 
 def gap(one: Life) -> float | None:

@@ -10,14 +10,14 @@ import pytest
 
 from gateway import decide
 from gateway.local import Pending
-from gateway.store.contract import StoreUnavailable, bucket
+from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
     from gateway.model import Redaction
     from gateway.store.contract import Change
 
 
-from lives import KEY, WITHIN, Life, asked, counted, gap, life
+from lives import KEY, WITHIN, Life, asked, confirmed, counted, gap, life
 
 
 async def test_healing_is_over_in_its_time(one: Life) -> None:
@@ -140,7 +140,7 @@ async def test_a_mute_that_was_made_and_not_answered_is_not_made_twice(one: Life
     assert (await one.mute("op1")).durability == "journal"
     assert one.holds(await one.known()) == {"default"}
     assert await one.trail() == [("op1", False)]
-    assert [ack.seq for _, ack in await one.journal.confirmed(bucket(KEY))] == [1]
+    assert [ack.seq for _, ack in await confirmed(one)] == [1]
 
 
 async def test_an_answer_lost_long_ago_is_found(one: Life) -> None:

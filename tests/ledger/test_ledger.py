@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.store.redis import RedisStore
 
 
-from lives import KEY, WITHIN, Life, asked, counted, gap, life, step
+from lives import KEY, WITHIN, Life, asked, confirmed, counted, gap, life, step
 
 
 async def test_a_guess_that_is_refused_is_checked(one: Life) -> None:
@@ -66,7 +66,7 @@ async def test_a_step_is_in_both_devices(one: Life) -> None:
     """Store and journal have the entry, and the journal knows that the store has it."""
     recorded = await one.mute("op1")
     assert recorded.durability == "stored"
-    ((note, ack),) = await one.journal.confirmed(bucket(KEY))
+    ((note, ack),) = await confirmed(one)
     (entry,) = await one.shaky.store.entries(KEY, within=WITHIN)
     assert (note.entry, ack.seq, ack.link) == (entry.entry, entry.seq, entry.link)
     assert (recorded.audit.seq, recorded.audit.hash) == (entry.seq, entry.link)
@@ -211,7 +211,7 @@ async def test_an_unmute_on_its_way_when_the_process_died_is_none(store: RedisSt
     """In the journal, and the store never took it: it was not given, and nothing of it comes late."""
     async with life(store, tmp_path) as one:
         await one.mute("op1")
-        ((note, _),) = await one.journal.confirmed(bucket(KEY))
+        ((note, _),) = await confirmed(one)
         assert await one.journal.write(replace(note, op="op2", needed=True, open=False))
     async with life(store, tmp_path) as after:
         assert after.ledger.local.adrift() == ()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from world import LIFE, POLICY, Budget, Message, Scope, Work, World, hold, names, recorders
 
 from gateway import decide
-from gateway.decide import MuteAsked, OrderReported, Reported, Result, Settled, Step, UnmuteAsked
-from gateway.model import Evidence, Fault, Observation, OrderKind, Parties, Redaction, union
+from gateway.decide import MuteAsked, OrderReported, Reported, Settled, Step, UnmuteAsked
+from gateway.model import Evidence, Fault, Observation, OrderKind, Parties, Redaction, Result, union
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

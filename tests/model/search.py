@@ -9,9 +9,9 @@ from moves import Broken, moves
 from world import PARTIES, POLICY, World, fresh, key, names
 
 from gateway import decide
-from gateway.decide import Reported, Result
+from gateway.decide import Reported
 from gateway.evidence import protected
-from gateway.model import Evidence, Observation, Parties
+from gateway.model import Evidence, Observation, Parties, Result
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -17,9 +17,9 @@ from gateway.model import Order, OrderKind, Parties
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.decide import MuteAsked, OrderReported, Reported, Result
+    from gateway.decide import MuteAsked, OrderReported, Reported
     from gateway.evidence import Policy
-    from gateway.model import Hold, Observation, Recorder, Redaction
+    from gateway.model import Hold, Observation, Recorder, Redaction, Result
 
 RACE = Scope(name="two of each, racing", cares=0, crashes=0, losses=0)
 LOSS = Scope(name="an answer lost", unmutes=1, cares=0, crashes=0, losses=1)

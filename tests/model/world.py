@@ -16,8 +16,7 @@ from gateway.model import BLAME, CallKey, Hold, HoldKey, Parties, Recorder, Reda
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from gateway.decide import Result
-    from gateway.model import Observation
+    from gateway.model import Observation, Result
 
 POLICY = Policy(reassert_ms=0, deadline_ms=1)
 FORGET = POLICY.evidence_ms + 1  # older than this is all the same

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -10,7 +11,9 @@ from workshop import opened
 
 from gateway.asks import Failure
 from gateway.model import Parties
+from gateway.reconcile import Reconciler
 from gateway.service.dated import LATE_MS, Dated
+from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
     from workshop import Workshop
@@ -91,3 +94,24 @@ async def test_a_dated_order_that_fails_is_not_tried_again(store: RedisStore) ->
         assert (await redaction(shop)).open
         with pytest.raises(Failure):
             await shop.service.unmute(shop.ask("x").unmute(dated=old.holds[0].resume_at))
+
+
+class Unwritable:
+    """Nothing can be written down, not even that an order was missed."""
+
+    async def carry_out(self, _: Redaction) -> None:
+        raise StoreUnavailable
+
+
+async def test_a_dated_order_that_cannot_be_written_does_not_end_the_care(store: RedisStore) -> None:
+    """Its time has come and passes: the recorder that somebody else resumed is muted again all the same."""
+    async with opened(store, "a") as shop:
+        recorder = shop.recorders["a"]
+        recorder.calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("x").mute(resume_after_seconds=1))
+        shop.clock.move(1_000)
+        dated: Any = Unwritable()
+        async with Reconciler(shop.tools, store, dated, node="n").working(), asyncio.timeout(15):
+            recorder.calls["x"] = Parties.NONE
+            while recorder.silent("x") is not Parties.BOTH:  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from workshop import opened
+from workshop import attended, until
 
 from gateway import decide
 from gateway.asks import Failure
@@ -17,36 +16,13 @@ from gateway.backends.contract import Unconfirmed
 from gateway.decide import UnmuteAsked
 from gateway.describe import Act
 from gateway.model import Action, CallStatus, Fault, HoldKey, Parties, Where
-from gateway.reconcile import Reconciler
-from gateway.service.dated import Dated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
     from workshop import Workshop
 
     from gateway.backends.contract import Command
     from gateway.model import Redaction
     from gateway.store.redis import RedisStore
-
-
-@asynccontextmanager
-async def attended(store: RedisStore, *names: str) -> AsyncIterator[Workshop]:
-    """A service with somebody who looks after its calls; `x` is a call at every recorder."""
-    async with opened(store, *names) as shop:
-        for recorder in shop.recorders.values():
-            recorder.calls["x"] = Parties.NONE
-        async with Reconciler(shop.tools, store, Dated(shop.tools), node="n").working():
-            yield shop
-
-
-async def until(happened: Callable[[], object], *, what: str) -> None:
-    """Wait for it, for as long as any machine may need."""
-    for _ in range(1_500):
-        if happened():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"did not happen: {what}")
 
 
 async def redaction(shop: Workshop) -> Redaction:

@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.asks import Control, Mute, Once, Read, Unmute
 from gateway.backends.contract import Capabilities, Command, NoSuchCall, Receipt, Seen
+from gateway.backends.several import together
 from gateway.clock import Clock
 from gateway.describe import Scribe
 from gateway.evidence import Policy
@@ -28,18 +31,21 @@ from gateway.model import (
     Vendor,
     Where,
 )
+from gateway.reconcile import Reconciler
 from gateway.recorders import Recorders
 from gateway.routing import Route
 from gateway.service import Service
 from gateway.service.claims import ClaimBook
+from gateway.service.dated import Dated
 from gateway.service.tools import Settings, Tools
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from gateway.backends.contract import Hear
     from gateway.store.contract import Store
+    from gateway.store.redis import RedisStore
 
 POLICY = Policy(reassert_ms=400, deadline_ms=800)
 CAN = Capabilities(
@@ -47,19 +53,29 @@ CAN = Capabilities(
     parties=frozenset(EVERY_PARTIES),
     call_status=frozenset({(CallStatus.ONGOING,), (CallStatus.NEXT,)}),
     evidence=frozenset({Evidence.READBACK}),
+    tells_calls=True,
 )
+_LEAVES = {
+    Action.MUTE: Parties.BOTH,
+    Action.UNMUTE: Parties.NONE,
+    Action.STOP: Parties.BOTH,
+    Action.START: Parties.NONE,
+}
 
 
 @dataclass(kw_only=True)
 class Recorder:
-    """A backend whose calls are rows of who is silent. `trip` is called before every command and may raise."""
+    """A backend whose calls are rows of who is silent; `extensions` are the calls by number. `trip` is called before
+    every command and may raise, `seen` after every look, before its answer is on its way."""
 
     name: str
     vendor: Vendor = Vendor.VERBA
     capabilities: Capabilities = CAN
     calls: dict[str, Parties] = field(default_factory=dict)
+    extensions: dict[str, list[str]] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
     trip: Callable[[Command], None] = lambda _: None
+    seen: Callable[[Target], Awaitable[None]] = lambda _: asyncio.sleep(0)
     deaf: bool = False
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,21 +88,20 @@ class Recorder:
         self.reached.set()
         await self.gate.wait()
         self.trip(command)
-        place = self._place(command.target)
-        if not self.deaf:
-            match command.action:
-                case Action.MUTE | Action.UNMUTE:
-                    self.calls[place] = command.muted
-                case Action.STOP:
-                    self.calls[place] = Parties.BOTH
-                case Action.START:
-                    self.calls[place] = Parties.NONE
-                case _:
-                    pass
+        places = self._places(command.target)
+        if not self.deaf and command.action in _LEAVES:
+            muted = command.muted if command.action in {Action.MUTE, Action.UNMUTE} else _LEAVES[command.action]
+            self.calls.update(dict.fromkeys(places, muted))
         return Receipt()
 
     async def observe(self, target: Target, *, deadline: float, background: bool = False) -> Seen:  # noqa: ARG002 -- as apply
-        return Seen(muted=self.calls[self._place(target)], evidence=Evidence.READBACK)
+        places = self._places(target)
+        states = [
+            Seen(muted=self.calls[place], evidence=Evidence.READBACK, calls=self._told(target, place))
+            for place in places
+        ]
+        await self.seen(target)
+        return together(states)
 
     async def ping(self, *, deadline: float) -> None: ...
 
@@ -99,11 +114,17 @@ class Recorder:
         """Who is silent in the call now."""
         return self.calls[place]
 
-    def _place(self, target: Target) -> str:
+    def _told(self, target: Target, place: str) -> frozenset[str]:
+        tells = self.capabilities.tells_calls or target.call_id is not None
+        return frozenset({place}) if tells else frozenset()
+
+    def _places(self, target: Target) -> list[str]:
         place = target.call_id or target.extension or ""
-        if place not in self.calls:
+        known = [place] if target.call_id is not None else self.extensions.get(place, [place])
+        found = [call for call in known if call in self.calls]
+        if not found:
             raise NoSuchCall
-        return place
+        return found
 
 
 @dataclass(kw_only=True)
@@ -196,3 +217,22 @@ async def opened(store: Store, *names: str, optional: frozenset[str] = frozenset
 def at(backend: str, call_id: str) -> Where:
     """The call that `backend` knows as `call_id`, and no other backend."""
     return Where(targets={backend: PartialTarget(call_id=call_id)}, backends=(backend,))
+
+
+@asynccontextmanager
+async def attended(store: RedisStore, *names: str) -> AsyncIterator[Workshop]:
+    """A service with somebody who looks after its calls; `x` is a call at every recorder."""
+    async with opened(store, *names) as shop:
+        for recorder in shop.recorders.values():
+            recorder.calls["x"] = Parties.NONE
+        async with Reconciler(shop.tools, store, Dated(shop.tools), node="n").working():
+            yield shop
+
+
+async def until(happened: Callable[[], object], *, what: str) -> None:
+    """Wait for it, for as long as any machine may need."""
+    for _ in range(1_500):
+        if happened():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"did not happen: {what}")

@@ -93,11 +93,13 @@ class SimStore:
     async def release(self, target: str, key: CallKey, *, own: str, landed: int | None, within: float) -> None:
         await self._ask(lambda: self._vault.release(target, key, own, landed), within)
 
-    async def once(self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, within: float) -> Turn:
-        del name, fingerprint, runs_ms, keep_ms
+    async def once(
+        self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, again: bool, within: float
+    ) -> Turn:
+        del name, fingerprint, runs_ms, keep_ms, again
         return await self._ask(self._vault.once, within)
 
-    async def once_over(self, name: str, fingerprint: str, *, done: bool, within: float) -> None: ...
+    async def once_over(self, name: str, fingerprint: str, *, left: Turn, within: float) -> None: ...
 
     async def changes(self) -> AsyncIterator[CallKey]:
         keys: tuple[CallKey, ...] = ()

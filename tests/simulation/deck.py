@@ -43,10 +43,12 @@ class Moment:
 
 @dataclass(slots=True, kw_only=True)
 class Deck:
-    """One backend's recorders. `loosened` is called when an unmute of ours takes effect."""
+    """One backend's recorders; `extensions` are the calls by number. `loosened` is called when an unmute of ours takes
+    effect."""
 
     name: str
     calls: dict[str, list[Moment]] = field(default_factory=dict)
+    extensions: dict[str, str] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     flying: dict[int, tuple[str, str]] = field(default_factory=dict)
     loosened: Callable[[str, str, str], None] = lambda _deck, _call, _order: None
@@ -55,6 +57,10 @@ class Deck:
 
     def begin(self, call: str) -> None:
         self.calls[call] = [Moment(at=0.0, muted=Parties.NONE, cause="others")]
+        self.extensions[f"ext-{call}"] = call
+
+    def meant(self, target: Target) -> str:
+        return target.call_id or self.extensions[target.extension or ""]
 
     def now(self, call: str) -> Moment:
         return self.calls[call][-1]
@@ -88,9 +94,11 @@ class Deck:
 
 @dataclass(slots=True, kw_only=True)
 class Weather:
-    """How a vendor behaves now: the chance that an operation goes wrong, and until when nobody reaches it."""
+    """How a vendor behaves now: the chance that an operation goes wrong, that an unmute does, and until when nobody
+    reaches it."""
 
     trouble: float = 0.0
+    stubborn: float = 0.0
     away: float = 0.0
     hangs: bool = False
 
@@ -100,6 +108,7 @@ CAN = Capabilities(
     parties=frozenset({Parties.BOTH}),
     call_status=frozenset({(CallStatus.ONGOING,)}),
     evidence=frozenset({Evidence.READBACK}),
+    tells_calls=True,
 )
 
 
@@ -117,7 +126,7 @@ class SimBackend:
         self._tells = tells
 
     async def apply(self, command: Command, *, deadline: float) -> Receipt:
-        call, order = command.target.call_id or "", ORDER.get()
+        call, order = self._deck.meant(command.target), ORDER.get()
         if self._way.dead:
             await never()
         if command.action is Action.UNMUTE:
@@ -127,13 +136,13 @@ class SimBackend:
 
     async def _done(self, command: Command, call: str, order: str, deadline: float) -> Receipt:
         trip = self._chance.uniform(0.001, 0.02)
-        if self._chance.random() >= self._weather.trouble:
+        stubborn = self._weather.stubborn if command.action is Action.UNMUTE else 0.0
+        if self._chance.random() >= max(self._weather.trouble, stubborn):
             self._deck.fly(call, command, trip, order)
             await asyncio.sleep(2 * trip)
             if call in self._deck.ended:
                 raise NoSuchCall
-            moment = self._deck.now(call)
-            return Receipt(seen=Seen(muted=moment.muted, evidence=Evidence.ANSWER) if self._tells else None)
+            return Receipt(seen=self._seen(call, Evidence.ANSWER) if self._tells else None)
         await asyncio.sleep(trip)
         return await self._trouble(command, call, order, deadline)
 
@@ -172,15 +181,18 @@ class SimBackend:
             await never()
         await self._reach(deadline)
         await asyncio.sleep(self._chance.uniform(0.001, 0.02))
-        call = target.call_id or ""
+        call = self._deck.meant(target)
         if call in self._deck.ended:
             raise NoSuchCall
-        seen = Seen(muted=self._deck.now(call).muted, evidence=Evidence.READBACK)
+        seen = self._seen(call, Evidence.READBACK)
         if self._chance.random() < self._weather.trouble:
             await asyncio.sleep(self._chance.uniform(0.0, 0.4))  # late: what it says was so when it was asked
             if self._chance.random() < 0.5:
                 raise Unconfirmed(Fault.BAD_ANSWER)
         return seen
+
+    def _seen(self, call: str, evidence: Evidence) -> Seen:
+        return Seen(muted=self._deck.now(call).muted, evidence=evidence, calls=frozenset({call}))
 
     async def _reach(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()

@@ -78,3 +78,6 @@ class SimJournal(Journal):
         if asyncio.get_running_loop().time() < self._disk.broken:
             raise OSError("disk full")
         return work()
+
+    async def _beside(self, work: Callable[[], _T]) -> _T:
+        return await self._in_thread(work)

@@ -59,6 +59,7 @@ class Judge:
     vault: Vault
     decks: Sequence[Deck]
     calls: dict[CallKey, str]
+    pods: Sequence[Pod] = ()
     breaches: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     orders: dict[str, OrderSeen] = field(default_factory=dict)
@@ -84,11 +85,21 @@ class Judge:
             drops = tuple((hold.client, hold.name) for hold in order.drops)
             self.orders[order.op] = OrderSeen(key=key, at=now(), drops=drops)
         self._check_once(change)
+        self._check_holds(change)
         kind = json.loads(change.entry)["type"] if change.entry else "-"
         if kind == "unmute.abandoned" and not change.after.open:
             self.breach("an abandoned order dropped a hold")
         self.say(f"store {_name(key)} r{change.after.revision} {kind} {_shown(change.after)}")
         self._check_state(change.after, f"store says {_name(key)} is protected")
+
+    def _check_holds(self, change: Change) -> None:
+        """An unmute drops a hold only by the order that stands."""
+        held = change.before.redaction if change.before else None
+        ordered = held.order.op if held and held.order else None
+        lost = {hold.key for hold in held.holds} - {hold.key for hold in change.after.holds} if held else set()
+        op, _, step = change.op.partition(".")
+        if lost and step == "outcome" and op in self.orders and op != ordered:
+            self.breach("an order that was overtaken dropped a hold")
 
     def _check_once(self, change: Change) -> None:
         """The store remembers so many operations of a call; what is tried again later than that it cannot know."""
@@ -166,6 +177,7 @@ class Judge:
         row = self.vault.data.rows.get(key)
         rows = self.vault.data.rows.values()
         shared = any(r.state and r.state.open and self.calls[r.state.key] == call for r in rows)
+        shared = shared or self._held_unheard(key, call)
         sent = any(order.key == key and order.at >= began for order in self.orders.values())
         if "muted" in {document.desired, document.state} or row is None or row.state is None or shared or not sent:
             return
@@ -173,6 +185,11 @@ class Judge:
             moment = deck.now(call)
             if call not in deck.ended and moment.muted and moment.at < began and not self._shares(key, call, began):
                 self.breach(f"a 2xx on DELETE, {deck.name} is still silent")
+
+    def _held_unheard(self, key: CallKey, call: str) -> bool:
+        """A pod holds the call by another redaction of which the store has only the claim so far."""
+        held = (other for pod in self.pods if pod.tools for other, _ in pod.tools.ledger.local.open())
+        return any(other != key and self.calls[other] == call for other in held)
 
     def _shares(self, key: CallKey, call: str, began: float) -> bool:
         """Another redaction of the call was open when this one ended."""
@@ -217,7 +234,8 @@ class Judge:
     def _check_owed(self, key: CallKey, client: str, name: str, account: Account) -> None:
         row = self.vault.data.rows.get(key)
         holds = row.state.holds if row and row.state else ()
-        if account.local and (row is None or row.state is None or row.state.closed_at is not None):
+        let_go = any(order.key == key and (client, name) in order.drops for order in self.orders.values())
+        if account.local and (let_go or row is None or row.state is None or row.state.closed_at is not None):
             return
         if self._alive(key) and not any((h.key.client, h.key.name) == (client, name) for h in holds):
             self.breach(f"a hold was lost: {_name(key)} {client}/{name}")

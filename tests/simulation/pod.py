@@ -108,7 +108,7 @@ class Pod:
             tools = self._tools(watch, journal, clock)
             tools.ledger.local.recall(recalled)
             tools.ledger.catchup.claim = _claim(tools)
-            healer = Healer(tools.ledger, journal, watch, raw, scribe=tools.scribe, metrics=METRICS)
+            healer = Healer(tools.ledger, journal, watch, raw, scribe=tools.scribe)
             watch.reached = healer.wake
             await stack.enter_async_context(healer.healing())
             reconciler = Reconciler(tools, watch.store, Dated(tools), node=self.name)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
 
 import structlog
-from story import BUCKETS, Story
+from cast import BUCKETS
+from story import Story
 from virtual import play
 
 from gateway import clock, reconcile

@@ -5,70 +5,61 @@ from __future__ import annotations
 import asyncio
 import random
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cast import ALIASES, CALLS, CLIENTS, THE_CALL, where
 from client import ASKING, Asking
 from deck import Deck, Weather
 from disk import Disk
 from judge import Judge
 from pod import Pod, Scene
+from troubles import Troubles, at, spawn
 from vault import Vault
 from virtual import EPOCH_MS
 
 from gateway.asks import Answer, Code, Failure, Mute, Read, Unmute
-from gateway.model import CallKey, Origin, PartialTarget, Principal, Where
-from gateway.store.contract import bucket
+from gateway.model import CallKey, Where
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from cast import Client
+
 TROUBLED_SECONDS = 5.0
 DYING_SECONDS = 3.0
 SETTLING_SECONDS = 20
-BUCKETS = 2  # the reconciler walks through these only
 SKEW_MS = 90
-
-
-def _names(word: str, count: int) -> list[str]:
-    """Call ids that fall into the few buckets that are walked through."""
-    found = (f"{word}{n}" for n in range(10_000))
-    fit = (n for n in found if all(bucket(CallKey(tenant=t, call_id=n)) < BUCKETS for t in ("acme", "umbrella")))
-    return [name for name, _ in zip(fit, range(count), strict=False)]
-
-
-CALLS = _names("call", 2)
-ALIASES = _names("alias", 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    tenant: str
-    name: str
-
-    def origin(self) -> Origin:
-        return Origin(principal=Principal(client=self.name, tenant=self.tenant, kid="k"), request_id="r")
-
-
-CLIENTS = (Client(tenant="acme", name="crm"), Client(tenant="acme", name="ivr"), Client(tenant="umbrella", name="crm"))
+DECKS = ("one", "two")
+CLASHES = 0.3  # of all runs
 
 
 class Story:
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)  # noqa: S311 -- a seed repeats it
-        self.duel = self.chance.random() < 0.5
+        self.clash = self.chance.random() < CLASHES
+        """Orders are given, and taken back while they are under way, at recorders that do not do as they are told."""
+        self.duel = self.clash or self.chance.random() < 0.5
         """Everybody wants the same hold of the same call at the same time."""
         self.crowd = 1 if self.duel else self.chance.choice((1, 2, 3))
         self.vault = Vault(lambda: EPOCH_MS + int(1000 * asyncio.get_running_loop().time()))
-        self.decks = (Deck(name="one"), Deck(name="two"))
+        self.decks = tuple(Deck(name=name) for name in DECKS)
         self.weathers = (Weather(), Weather())
         calls = {CallKey(tenant=c.tenant, call_id=call): call for c in CLIENTS for call in CALLS}
-        calls |= {CallKey(tenant="acme", call_id=ALIASES[0]): CALLS[0]}
+        calls |= {CallKey(tenant="acme", call_id=alias): CALLS[0] for alias in ALIASES}
         self.judge = Judge(vault=self.vault, decks=self.decks, calls=calls)
         scene = Scene(vault=self.vault, decks=self.decks, weathers=self.weathers, chance=self.chance)
         self.pods = [
             Pod(name, scene, Disk(), skew_ms=self.chance.randint(-SKEW_MS, SKEW_MS)) for name in ("pod-a", "pod-b")
         ]
+        self.judge.pods = self.pods
+        self.troubles = Troubles(
+            chance=self.chance,
+            judge=self.judge,
+            vault=self.vault,
+            decks=self.decks,
+            weathers=self.weathers,
+            pods=self.pods,
+        )
         self.vault.committed = self.judge.committed
         for deck in self.decks:
             deck.loosened, deck.sent = self.judge.loosened, self.judge.sent
@@ -96,133 +87,83 @@ class Story:
     # ── the plan ──
 
     def _plan(self) -> None:
-        chance = self.chance
-        for trouble in (self._vendor, self._slow, self._lossy, self._outage, self._partition):
+        if self.clash:
+            self._clash()
+        else:
+            self._mischief()
+
+    def _clash(self) -> None:
+        """Little else happens, so that what becomes of each order is seen."""
+        chance, when = self.chance, 0.0
+        for weather in chance.choice(((), self.weathers[:1], self.weathers[1:], self.weathers)):
+            weather.stubborn = 0.8
+        if chance.random() < 0.3:
+            at(chance.uniform(1, 4), self.troubles.crash)
+        while when < TROUBLED_SECONDS - 2:
+            at(when, self._mute_one)
+            when += chance.uniform(0.2, 1.2)
+            at(when, self._unmute_one)
+            when += chance.choice((chance.uniform(0.0, 0.06), chance.uniform(0.0, 3.0)))
+
+    def _mischief(self) -> None:
+        chance, troubles = self.chance, self.troubles
+        for trouble in (troubles.vendor, troubles.slow, troubles.lossy, troubles.outage, troubles.partition):
             if chance.random() < 0.3:
                 trouble()
-        lost = chance.choice((self._failover, self._disk))  # both at once may lose what was acknowledged
-        for trouble in (self._crash, self._drift, self._end, lost):
+        lost = chance.choice((troubles.failover, troubles.disk))  # both at once may lose what was acknowledged
+        for trouble in (troubles.crash, troubles.drift, troubles.end, lost):
             if chance.random() < 0.25:
-                self._at(chance.uniform(0.2, TROUBLED_SECONDS - 1), trouble)
+                at(chance.uniform(0.2, TROUBLED_SECONDS - 1), trouble)
         for _ in range(chance.randint(2, 5)):
             burst = chance.uniform(0.0, TROUBLED_SECONDS - 1)
             for _ in range(chance.randint(1, 5)):
-                self._at(burst + chance.uniform(0.0, 0.12 if self.duel else 0.5), self._request)
-
-    def _at(self, when: float, what: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_later(when, what, context=copy_context())
-
-    def _vendor(self) -> None:
-        for weather in self.weathers:
-            weather.trouble = self.chance.choice((0.0, 0.2, 0.5))
-        if self.chance.random() < 0.3:
-            self._at(self.chance.uniform(0, 3), self._vendor_away)
-
-    def _vendor_away(self) -> None:
-        weather = self.chance.choice(self.weathers)
-        weather.away = self._now() + self.chance.uniform(0.5, 4)
-        weather.hangs = self.chance.random() < 0.5
-        self.judge.say("a vendor is away")
-
-    def _slow(self) -> None:
-        for pod in self.pods:
-            pod.way.slow = self.chance.choice((0.1, 0.3))
-
-    def _lossy(self) -> None:
-        for pod in self.pods:
-            pod.way.lossy = self.chance.choice((0.05, 0.3))
-
-    def _outage(self) -> None:
-        self._at(self.chance.uniform(0.2, 4), lambda: self._cut(self.pods))
-
-    def _partition(self) -> None:
-        self._at(self.chance.uniform(0.2, 4), lambda: self._cut([self.chance.choice(self.pods)]))
-
-    def _cut(self, pods: list[Pod]) -> None:
-        until = self._now() + self.chance.uniform(0.1, 3)
-        silent = self.chance.random() < 0.5
-        for pod in pods:
-            pod.way.cut, pod.way.silent = until, silent
-        self.judge.say(f"store cut from {[pod.name for pod in pods]} until {until:.3f}")
-
-    def _crash(self) -> None:
-        pod = self.chance.choice(self.pods)
-        if pod.service is None:
-            return
-        self.judge.say(f"{pod.name} dies")
-        pod.crash()
-        self._at(self.chance.uniform(0.1, 3), lambda: self._again(pod))
-
-    def _again(self, pod: Pod) -> None:
-        self.judge.say(f"{pod.name} begins again")
-        self._spawn(pod.start())
-
-    def _drift(self) -> None:
-        deck, call = self.chance.choice(self.decks), self.chance.choice(CALLS)
-        self.judge.say(f"{deck.name} {call} resumed by others")
-        deck.drift(call)
-
-    def _end(self) -> None:
-        call = self.chance.choice(CALLS)
-        self.judge.say(f"{call} ends")
-        for deck in self.decks:
-            deck.ended.add(call)
-
-    def _failover(self) -> None:
-        """The replica that takes over has not seen the last moment."""
-        since, old = self._now(), self.vault.data.copy()
-        self._at(self.chance.uniform(0.05, 0.4), lambda: self._rolled_back(since, old))
-
-    def _away(self) -> None:
-        """Nobody is the primary for a while, and every pod notices."""
-        until = self._now() + self.chance.uniform(1.3, 3)
-        for pod in self.pods:
-            pod.way.cut, pod.way.silent = until, False
-
-    def _rolled_back(self, since: float, old: object) -> None:
-        self.vault.data = old  # type: ignore[assignment]  # -- a copy of itself
-        self._away()
-        self.judge.rolled_back(since)
-
-    def _disk(self) -> None:
-        pod = self.chance.choice(self.pods)
-        pod.disk.broken = self._now() + self.chance.uniform(0.2, 3)
-        self.judge.say(f"{pod.name}'s disk is full")
+                at(burst + chance.uniform(0.0, 0.12 if self.duel else 0.5), self._request)
 
     async def _calm(self) -> None:
         self.judge.say("all is well from now on")
         for weather in self.weathers:
-            weather.trouble = weather.away = 0.0
+            weather.trouble = weather.stubborn = weather.away = 0.0
         for pod in self.pods:
             pod.way.cut = pod.way.lossy = pod.way.slow = pod.disk.broken = 0.0
 
     # ── clients ──
 
-    def _request(self) -> None:
+    def _mute_one(self) -> None:
+        if pod := self._alive():
+            spawn(self._mute(pod, CLIENTS[0], THE_CALL, Where()))
+
+    def _unmute_one(self) -> None:
+        if pod := self._alive():
+            spawn(self._unmute(pod, CLIENTS[0], THE_CALL))
+
+    def _alive(self) -> Pod | None:
         alive = [pod for pod in self.pods if pod.service is not None]
-        if not alive:
+        return self.chance.choice(alive) if alive else None
+
+    def _request(self) -> None:
+        chance, pod = self.chance, self._alive()
+        if pod is None:
             return
-        chance = self.chance
-        client, pod = chance.choice(CLIENTS[: self.crowd]), chance.choice(alive)
+        client = chance.choice(CLIENTS[: self.crowd])
         call = chance.choice(CALLS[:1] if self.duel or chance.random() < 0.7 else CALLS)
-        alias = not self.duel and client.tenant == "acme" and call == CALLS[0] and chance.random() < 0.2
-        key = CallKey(tenant=client.tenant, call_id=ALIASES[0] if alias else call)
-        where = Where(targets={d.name: PartialTarget(call_id=call) for d in self.decks}) if alias else Where()
+        alias = not self.duel and client.tenant == "acme" and call == CALLS[0] and chance.random() < 0.3
+        name = chance.choice(ALIASES) if alias else call
+        key, place = (
+            CallKey(tenant=client.tenant, call_id=name),
+            where(name, call, tuple(deck.name for deck in self.decks)),
+        )
         match chance.randrange(10):
             case 0 | 1 | 2 | 3 | 4:
-                self._spawn(self._mute(pod, client, key, where))
+                spawn(self._mute(pod, client, key, place))
             case 5 | 6 | 7:
-                self._spawn(self._unmute(pod, client, key))
+                spawn(self._unmute(pod, client, key))
             case _:
-                self._spawn(self._read(pod, client, key, refresh=chance.random() < 0.4))
+                spawn(self._read(pod, client, key, refresh=chance.random() < 0.4))
 
     def _hold(self) -> str:
         return "default" if self.duel else self.chance.choice(("default", "form"))
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        asyncio.ensure_future(work)  # noqa: RUF006 -- the loop of a run ends with the run
-
-    async def _mute(self, pod: Pod, client: Client, key: CallKey, where: Where) -> None:
+    async def _mute(self, pod: Pod, client: Client, key: CallKey, place: Where) -> None:
         hold = self._hold()
         resume = self.chance.choice((None, None, None, 1, 3))
         account = self.judge.accounts[key, client.name, hold]
@@ -232,7 +173,7 @@ class Story:
             origin=client.origin(),
             received_at=pod.ms(),
             hold=hold,
-            where=where,
+            where=place,
             resume_after_seconds=resume,
         )
         service = pod.service

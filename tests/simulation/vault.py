@@ -158,7 +158,7 @@ class Vault:
 
     def release(self, target: str, key: CallKey, own: str, landed: int | None) -> None:
         if landed is not None and self.data.loose.get(target) == landed:
-            del self.data.loose[target]
+            self.data.loose[target] = self.ms()
         claims = self.data.targets.get(target, {})
         if own and claims.get(key) == own:
             del claims[key]

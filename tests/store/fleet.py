@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 import orjson
@@ -26,6 +26,7 @@ import pytest
 from aiohttp import ClientTimeout
 from servers import PATIENCE_SECONDS, free_ports, until
 from steps import opened
+from witness import Claim, claims, false, gaps
 
 from gateway.auth.keys import hash_secret, mint
 from gateway.auth.scopes import Scope
@@ -34,7 +35,8 @@ from gateway.sandbox.verba import VerbaFake
 from gateway.store.contract import BUCKETS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from servers import Place
 
@@ -47,6 +49,7 @@ TENANT = "acme"
 WORKERS = 5
 REQUEST_SECONDS = 6.0
 PAUSE_SECONDS = 0.1
+Gateway: TypeAlias = "Callable[..., AbstractAsyncContextManager[None]]"
 _NO_DIGITS = str.maketrans("0123456789", "ghijklmnop")  # an id that looks like a card number is replaced
 
 
@@ -68,6 +71,7 @@ class Case:
     tape: FakeCall
     holds: list[Held] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
 
     @property
     def key(self) -> CallKey:
@@ -80,7 +84,8 @@ class Verdict:
 
     `wrong_unmutes`: a recording was resumed against a hold that the store had acknowledged. `blind_unmutes`:
     against one that the other gateway had acknowledged from its journal alone, when it had not reached the store
-    and this one had; nobody can know of it before it is healed. `reopened`: silent again although everybody let go.
+    and this one had; nobody can know of it before it is healed. `wrong_protected`: somebody was told so while the tape
+    ran. `reopened`: silent again although everybody let go.
     """
 
     calls: int
@@ -91,6 +96,8 @@ class Verdict:
     wrong_unmutes: list[str]
     blind_unmutes: list[str]
     unprotected: list[str]
+    wrong_protected: list[str]
+    claims: int
     missing: list[str]
     twice: list[str]
     healed: int
@@ -136,6 +143,13 @@ class Fleet:
                 await self._let_go(case, hold)
                 await asyncio.sleep(_pause())
 
+    async def watch(self) -> None:
+        """Ask about calls of the last seconds until cancelled: what is answered is judged like all else."""
+        while True:
+            case = secrets.choice(self.cases[-2 * WORKERS :])
+            await self._ask("GET", case, case.holds[-1])
+            await asyncio.sleep(PAUSE_SECONDS / 2)
+
     async def _take(self, case: Case, hold: Held) -> None:
         case.holds.append(hold)
         while hold.acknowledged is None:
@@ -160,6 +174,7 @@ class Fleet:
         body = {"hold": hold.name, "actor": "agent-17"} if method == "PUT" else None
         query = {"hold": hold.name} if method == "DELETE" else None
         headers = {"X-API-Key": self.key, "X-Request-Id": request_id}
+        asked = time.time_ns()
         try:
             async with self.session.request(method, url, json=body, params=query, headers=headers) as response:
                 document = orjson.loads(await response.read())
@@ -167,7 +182,8 @@ class Fleet:
             self.answers[f"{method} none"] += 1
             return 0, None
         self.answers[f"{method} {response.status} {document.get('code', '')}".strip()] += 1
-        if response.ok:
+        case.claims += claims(document, asked=asked, answered=time.time_ns())
+        if response.ok and method != "GET":
             case.told.append(request_id)
             self.durabilities[f"{method} {document['durability']}"] += 1
         return response.status, document
@@ -191,10 +207,12 @@ class Fleet:
             wrong_unmutes=[word for case in self.cases for word in _wrong(case, blind=False)],
             blind_unmutes=[word for case in self.cases for word in _wrong(case, blind=True)],
             unprotected=[case.tape.call_id for case in self.cases if _silent(case) and not _muted(case)],
+            wrong_protected=[f"{case.tape.call_id} {one}" for case in self.cases for one in _untrue(case)],
+            claims=sum(len(case.claims) for case in self.cases),
             missing=[f"{case.tape.call_id} {request}" for case, request in told if request not in written],
             twice=[name for name, count in ids.items() if count > 1],
             healed=sum(1 for one in _read(entries) if one.get("healed")),
-            holes=[f"{number}: {seqs}" for number, seqs in _gaps(entries)],
+            holes=gaps(entry for some in entries.values() for entry in some),
             reopened=sum(1 for case in self.cases if not _silent(case) and _muted(case)),
         )
 
@@ -228,12 +246,6 @@ def _read(entries: dict[int, tuple[TrailEntry, ...]]) -> list[dict[str, Any]]:
     return [orjson.loads(entry.entry) for some in entries.values() for entry in some]
 
 
-def _gaps(entries: dict[int, tuple[TrailEntry, ...]]) -> list[tuple[int, list[int]]]:
-    """Buckets whose numbers are not 1, 2, 3 …"""
-    numbers = {number: [entry.seq for entry in some] for number, some in entries.items()}
-    return [(number, seqs) for number, seqs in numbers.items() if seqs != list(range(1, len(seqs) + 1))]
-
-
 def _silent(case: Case) -> bool:
     """Somebody was told that the call is silent, and nobody who was told so has asked to end it."""
     return any(hold.acknowledged is not None and hold.ending is None for hold in case.holds)
@@ -241,6 +253,10 @@ def _silent(case: Case) -> bool:
 
 def _muted(case: Case) -> bool:
     return case.tape.muted == Parties.BOTH
+
+
+def _untrue(case: Case) -> list[Claim]:
+    return [claim for claim in case.claims if false(claim, case.tape.tape)]
 
 
 def _resumptions(case: Case) -> list[int]:
@@ -261,8 +277,12 @@ def _wrong(case: Case, *, blind: bool) -> list[str]:
 
 
 @asynccontextmanager
-async def fleet(place: Place, directory: Path, *, replicas: int = 0) -> AsyncIterator[Fleet]:
-    """Two gateways before one recorder; ended by pid."""
+async def fleet(
+    place: Place, directory: Path, *, replicas: int = 0, gateway: Gateway | None = None
+) -> AsyncIterator[Fleet]:
+    """Two gateways before one recorder; ended by pid. `gateway` starts one of them, the console script if not
+    given."""
+    start = gateway or _gateway
     ports = free_ports(4)
     minted = mint(secrets.token_bytes)
     recorder = VerbaFake()
@@ -272,7 +292,7 @@ async def fleet(place: Place, directory: Path, *, replicas: int = 0) -> AsyncIte
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=ClientTimeout(total=REQUEST_SECONDS)))
         common = _settings(recorder, place.url, minted, replicas)
         for port, admin in zip(ports[:2], ports[2:], strict=True):
-            await stack.enter_async_context(_gateway(directory / f"gateway-{port}", common, port=port, admin=admin))
+            await stack.enter_async_context(start(directory / f"gateway-{port}", common, port=port, admin=admin))
             await until(partial(_ready, session, admin))
         yield Fleet(
             place=place,

@@ -8,9 +8,10 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.store.contract import StoreUnavailable, StoreUnfit
-from gateway.store.embedded import EmbeddedServer, binary, socket_path
+from gateway.store.embedded import EmbeddedServer, _client, binary, socket_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,3 +75,57 @@ async def test_a_frozen_server_is_stopped_all_the_same(short_dir: Path, monkeypa
     await server.stop()
     assert server._process is not None
     assert server._process.returncode == -signal.SIGKILL
+
+
+async def test_a_server_that_dies_is_started_again_on_the_same_data(short_dir: Path) -> None:
+    """Killed alone, twice: another process has what was confirmed, and one that is stopped stays so."""
+    server = EmbeddedServer(short_dir)
+    await server.start()
+    client = _client(server.url)
+    for n in range(2):
+        assert await client.incr("n") == n + 1
+        await _up(server, instead_of=await _died(server))
+    await client.aclose()
+    last = server.pid
+    await server.stop()
+    assert server.pid == last
+    assert not await server._answers()
+
+
+async def test_a_server_that_cannot_start_again_is_tried_for_ever(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data stand in the way: said each time, with longer rests up to a bound; when they are right again it runs."""
+    monkeypatch.setattr("gateway.store.embedded.LONGEST_REST_SECONDS", 0.3)
+    server = EmbeddedServer(short_dir)
+    await server.start()
+    aside = short_dir / "aside"
+    with capture_logs() as said:
+        (short_dir / "appendonlydir").rename(aside)
+        (short_dir / "appendonlydir").write_text("in the way")
+        died = await _died(server)
+        async with asyncio.timeout(20):
+            while [line["event"] for line in said].count("store.unstarted") < 2:  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+        (short_dir / "appendonlydir").unlink()
+        aside.rename(short_dir / "appendonlydir")
+        await _up(server, instead_of=died)
+        async with asyncio.timeout(20):
+            while said[-1]["event"] != "store.restarted":  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+        await server.stop()
+
+
+async def _died(server: EmbeddedServer) -> int:
+    """The server is killed; gives its pid once it is gone."""
+    process = server._process
+    assert process is not None
+    process.kill()
+    await process.wait()
+    return process.pid
+
+
+async def _up(server: EmbeddedServer, *, instead_of: int) -> None:
+    async with asyncio.timeout(20):
+        while server.pid == instead_of or not await server._answers():  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0.01)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOAK = bool(os.environ.get("SOAK"))
-LOAD_SECONDS = 4.0 if SOAK else 2.5  # a new primary refuses unmutes for three
+LOAD_SECONDS = 6.5 if SOAK else 4.0  # a new primary refuses unmutes for five
 TAIL_SECONDS = 0.3
 
 Failover: TypeAlias = "Callable[[Place, Server], Awaitable[None]]"

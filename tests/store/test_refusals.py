@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.asyncio import Redis
+from trouble import REFUSALS, refuse
 
 from gateway.audit.chain import GENESIS, link
 from gateway.model import CallKey, Redaction
@@ -30,23 +31,6 @@ CHANGE = Change(
     due_at=5,
     keep_ms=None,
 )
-# What the operator does to the server, and undoes.
-REFUSALS: dict[str, tuple[list[tuple[str, ...]], list[tuple[str, ...]]]] = {
-    "out of memory": ([("CONFIG", "SET", "maxmemory", "1")], [("CONFIG", "SET", "maxmemory", "0")]),
-    "read-only replica": ([("REPLICAOF", "127.0.0.1", "1")], [("REPLICAOF", "NO", "ONE")]),
-    "replica without its primary": (
-        [("CONFIG", "SET", "replica-serve-stale-data", "no"), ("REPLICAOF", "127.0.0.1", "1")],
-        [("REPLICAOF", "NO", "ONE")],
-    ),
-    "too few replicas": (
-        [("CONFIG", "SET", "min-replicas-to-write", "1")],
-        [("CONFIG", "SET", "min-replicas-to-write", "0")],
-    ),
-    "no rights": (
-        [("ACL", "SETUSER", "default", "-fcall", "-set")],
-        [("ACL", "SETUSER", "default", "+fcall", "+set")],
-    ),
-}
 
 
 @pytest.fixture
@@ -58,17 +42,18 @@ async def tell(server: EmbeddedServer) -> AsyncIterator[Tell]:
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_a_refusal_is_unavailable_and_nothing_is_lost_by_it(store: RedisStore, tell: Tell, name: str) -> None:
+async def test_a_refusal_is_unavailable_and_nothing_is_lost_by_it(
+    server: EmbeddedServer, store: RedisStore, tell: Tell, name: str
+) -> None:
     """The step is not taken, nor half of it; health says no; when the server takes writes again the same step is
     taken once."""
-    wrong, right = REFUSALS[name]
-    for words in wrong:
-        await tell(*words)
+    (server.directory / "dump.rdb").mkdir()  # a snapshot cannot be written there
+    await refuse(tell, name)
     with pytest.raises(StoreUnavailable):
         await store.commit(CHANGE, within=5)
     with pytest.raises(StoreUnavailable):
         await store.probe("n1", word="w", within=5)
-    for words in right:
+    for words in REFUSALS[name][1]:
         await tell(*words)
     done = await store.commit(CHANGE, within=5)
     assert isinstance(done, Committed)

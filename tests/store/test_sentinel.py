@@ -178,6 +178,33 @@ async def test_a_new_primary_takes_no_order_to_unmute_yet(place: Place, monkeypa
         await commit(store, change(call_in(3), "op5", order=ORDER))
 
 
+async def test_a_deposed_primary_takes_no_order_to_unmute(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not know yet that it is no primary, and so not what its successor was told: an order is not given to it,
+    although nobody has noticed anything so far."""
+    monkeypatch.setattr(primaries, "SETTLE_SECONDS", 600.0)
+    async with opened(place.url) as store, opened(place.url) as other:
+        known = stored(change(KEY, "op1"), await commit(store, change(KEY, "op1")))
+        (old,) = await place.primaries()
+        await until(lambda: _has_entries_everywhere(place, 1))
+        await place.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
+        await eventually(lambda: _moved(other, place, old))
+        await commit(other, change(KEY, "op2", known))
+        with pytest.raises(StoreUnsettled):
+            await store.commit(change(KEY, "op3", known, order=ORDER), within=5)
+        assert await old.role() == "master"
+        assert await old.client.xlen(Keys(KEY).trail) == 1
+
+
+async def _moved(store: RedisStore, place: Place, old: Server) -> None:
+    await store.ping(within=5)
+    if not await _has_left(store, old) or old in await place.leaders():
+        raise StoreUnavailable
+
+
+async def _has_entries_everywhere(place: Place, count: int) -> bool:
+    return all([await _has_entries(server, count) for server in place.servers])
+
+
 async def test_a_primary_that_was_away_when_we_started_is_new(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever starts without a store cannot know what the one that comes has lost."""
     monkeypatch.setattr(primaries, "SETTLE_SECONDS", 600.0)

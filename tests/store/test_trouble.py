@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from trouble import Desk, Gateway, dense, desk, gateway, lines, silent, until
+from trouble import REFUSALS, Desk, Gateway, dense, desk, gateway, lines, refuse, silent, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
+
+_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -195,3 +198,124 @@ async def test_a_store_that_was_wiped_gets_everything_back(gate: Gateway) -> Non
     assert ("mute.intended", True) in await gate.types(open_)
     assert all(map(dense, await gate.numbers()))
     assert not silent(closed, since=time.time_ns())
+
+
+async def test_a_store_that_is_killed_comes_back_by_itself(gate: Gateway) -> None:
+    """The embedded server dies under the gateway: mutes go on by the journal, an unmute is refused, the server is
+    started again on the same data, and nothing is missing."""
+    before, during = gate.desk.call(), gate.desk.call()
+    assert (await gate.ask("PUT", before))[0] == 200
+    (gate.desk.directory / "appendonlydir").rename(gate.desk.directory / "aside")
+    (gate.desk.directory / "appendonlydir").write_text("in the way")  # it stays away for as long as we look
+    gate.kill()
+
+    async def known() -> bool:
+        return await gate.metric("store_up") == 0
+
+    await until(known)
+    status, document = await gate.ask("PUT", during)
+    assert (status, document["protected"], document["durability"]) == (200, True, "journal")
+    assert (await gate.ask("DELETE", before))[0] == 503
+    (gate.desk.directory / "appendonlydir").unlink()
+    (gate.desk.directory / "aside").rename(gate.desk.directory / "appendonlydir")
+    await gate.healed()
+    assert await gate.metric('audit_device_up{device="store"}') == 1
+    assert (await gate.get(before))["desired"] == "muted"
+    assert [late for _, late in await gate.types(during)].count(True) >= 2
+    assert all(map(dense, await gate.numbers()))
+    assert (await gate.ask("DELETE", before))[0] == 200
+
+
+async def test_a_dated_order_that_cannot_be_written_does_not_stop_the_care(gate: Gateway) -> None:
+    """The holder's date comes while the store is away: the call stays muted, and is muted again when the recorder
+    resumes it; the order is carried out, or said to be missed, when the store is back."""
+    call = gate.desk.call()
+    assert (await gate.ask("PUT", call, resume_after_seconds=1))[0] == 200
+    gate.freeze()
+    date = time.time() + 1
+
+    async def passed() -> bool:
+        return time.time() > date + 0.5
+
+    await until(passed)
+    assert silent(call, since=time.time_ns())
+    gate.desk.fake.resume(call.call_id)
+    assert not silent(call, since=time.time_ns())
+
+    async def again() -> bool:
+        return silent(call, since=time.time_ns())
+
+    await until(again)
+    gate.thaw()
+
+    async def carried_out() -> bool:
+        types = [word for word, _ in await gate.types(call)]
+        return "unmute.confirmed" in types or "resume.missed" in types
+
+    await gate.healed()
+    await until(carried_out)
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_store_that_takes_no_writes_is_as_good_as_away(gate: Gateway, name: str) -> None:
+    """It answers and refuses: a mute is kept by the journal, an unmute is refused and the call stays silent; when it
+    takes writes again everything is there."""
+    open_, new = gate.desk.call(), gate.desk.call()
+    assert (await gate.ask("PUT", open_))[0] == 200
+    (gate.desk.directory / "dump.rdb").mkdir()  # a snapshot cannot be written there
+    tell: Any = gate.redis.execute_command
+    await refuse(tell, name)
+    since = time.time_ns()
+    (status, document), put_ms = await timed(gate.ask("PUT", new))
+    assert (status, document["protected"], document["durability"]) == (200, True, "journal")
+    (status, problem), delete_ms = await timed(gate.ask("DELETE", open_))
+    assert (status, problem["code"]) == (503, "store-unavailable")
+    assert silent(open_, since=since)
+    sys.stdout.write(f"{name}: PUT 200 journal in {put_ms:.0f} ms, DELETE 503 in {delete_ms:.0f} ms\n")
+    for words in REFUSALS[name][1]:
+        await tell(*words)
+    await gate.healed()
+    assert [word for word, _ in await gate.types(new)].count("mute.intended") == 1
+    assert (await gate.ask("DELETE", open_))[0] == 200
+    assert all(map(dense, await gate.numbers()))
+
+
+@pytest.mark.parametrize("journal", [True, False], ids=["journal", "no journal"])
+@pytest.mark.parametrize("store", ["frozen", "killed"])
+async def test_how_long_the_answers_of_the_table_take(gate: Gateway, store: str, *, journal: bool) -> None:
+    """A mute is 200 by whatever device is left, an unmute is 503: the first that meets the trouble, and the next.
+    How long each took is printed."""
+    held, calls = gate.desk.call(), [gate.desk.call() for _ in range(3)]
+    assert (await gate.ask("PUT", held))[0] == 200
+    if not journal:
+        no_journal(gate.desk)
+    if store == "killed":
+        (gate.desk.directory / "appendonlydir").rename(gate.desk.directory / "aside")  # it cannot start again
+        (gate.desk.directory / "appendonlydir").write_text("in the way")
+    gate.freeze() if store == "frozen" else gate.kill()
+    took = []
+    for call in calls:
+        (status, document), ms = await timed(gate.ask("PUT", call))
+        assert (status, document["protected"], document["durability"]) == (200, True, "journal" if journal else "none")
+        took.append(ms)
+    (status, problem), ms = await timed(gate.ask("DELETE", held))
+    assert (status, problem["code"]) == (503, "store-unavailable")
+    words = ", ".join(f"{one:.0f}" for one in took)
+    sys.stdout.write(f"store {store}, journal {journal}: PUT 200 in {words} ms, DELETE 503 in {ms:.0f} ms\n")
+    if not journal:
+        gate.desk.journal.unlink()
+    if store == "killed":
+        (gate.desk.directory / "appendonlydir").unlink()
+        (gate.desk.directory / "aside").rename(gate.desk.directory / "appendonlydir")
+    gate.thaw()
+    await gate.healed()
+    for call in calls:
+        assert [word for word, _ in await gate.types(call)].count("mute.intended") == 1
+    assert all(map(dense, await gate.numbers()))
+
+
+async def timed(work: Awaitable[_T]) -> tuple[_T, float]:
+    """What it gave, and how many milliseconds it took."""
+    began = time.perf_counter()
+    given = await work
+    return given, 1000 * (time.perf_counter() - began)

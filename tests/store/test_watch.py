@@ -211,8 +211,8 @@ async def test_the_guard_keeps_every_promise_of_the_store(store: RedisStore) -> 
         claims = await guarded.claim("t", KEY, within=PATIENT)
         await guarded.release("t", KEY, own=claims.own, landed=None, within=PATIENT)
         assert (await guarded.loosen("t", KEY, lands_before=1, over=(), within=PATIENT)).others == ()
-        assert await guarded.once("o", "f", runs_ms=9_000, keep_ms=9_000, within=PATIENT) is Turn.NEW
-        await guarded.once_over("o", "f", done=True, within=PATIENT)
+        assert await guarded.once("o", "f", runs_ms=9_000, keep_ms=9_000, again=False, within=PATIENT) is Turn.NEW
+        await guarded.once_over("o", "f", left=Turn.DONE, within=PATIENT)
         heard = asyncio.ensure_future(anext(aiter(guarded.changes())))
         async with asyncio.timeout(10):
             for revision in range(2, 99):

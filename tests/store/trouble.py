@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,29 @@ if TYPE_CHECKING:
     from gateway.sandbox.desk import FakeCall
 
 PATIENCE_SECONDS = 10.0
+
+
+# What the operator does to the server, and undoes.
+REFUSALS: dict[str, tuple[list[tuple[str, ...]], list[tuple[str, ...]]]] = {
+    "out of memory": ([("CONFIG", "SET", "maxmemory", "1")], [("CONFIG", "SET", "maxmemory", "0")]),
+    "read-only replica": ([("REPLICAOF", "127.0.0.1", "1")], [("REPLICAOF", "NO", "ONE")]),
+    "replica without its primary": (
+        [("CONFIG", "SET", "replica-serve-stale-data", "no"), ("REPLICAOF", "127.0.0.1", "1")],
+        [("REPLICAOF", "NO", "ONE")],
+    ),
+    "too few replicas": (
+        [("CONFIG", "SET", "min-replicas-to-write", "1")],
+        [("CONFIG", "SET", "min-replicas-to-write", "0")],
+    ),
+    "disk trouble": (
+        [("CONFIG", "SET", "save", "3600 1"), ("SET", "any", "thing"), ("BGSAVE",)],
+        [("CONFIG", "SET", "save", "")],
+    ),
+    "no rights": (
+        [("ACL", "SETUSER", "default", "-fcall", "-set")],
+        [("ACL", "SETUSER", "default", "+fcall", "+set")],
+    ),
+}
 
 
 @dataclass(kw_only=True)
@@ -85,7 +108,11 @@ class Gateway:
         os.kill(self.store_pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        os.kill(self.store_pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it may have been killed
+            os.kill(self.store_pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        os.kill(self.store_pid, signal.SIGKILL)
 
     async def healed(self) -> None:
         """Both devices are up and nothing is missing."""
@@ -170,3 +197,19 @@ def lines(directory: Path) -> Iterator[dict[str, Any]]:
     """Every line of a journal."""
     for path in sorted(directory.glob("*.jsonl")):
         yield from map(orjson.loads, path.read_bytes().splitlines())
+
+
+async def refuse(tell: Callable[..., Awaitable[Any]], name: str) -> None:
+    """The server takes no writes any more when this returns."""
+    for words in REFUSALS[name][0]:
+        await tell(*words)
+    if name == "disk trouble":
+
+        async def failed() -> bool:
+            return b"rdb_last_bgsave_status:err" in _bytes(await tell("INFO", "persistence"))
+
+        await until(failed)
+
+
+def _bytes(info: Any) -> bytes:  # noqa: ANN401 -- the client library reads it into a dictionary
+    return b"\n".join(f"{name}:{value}".encode() for name, value in info.items())

@@ -80,11 +80,13 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def started(*arguments: str, cwd: Path, errors: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    *arguments: str, cwd: Path, errors: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ended with the block, if it is not over by then."""
     with errors.open("ab") as stream:
         popen = subprocess.Popen(
-            [SCRIPT, *arguments], cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=stream
+            [SCRIPT, *arguments], cwd=cwd, env=environment(environ), stdout=subprocess.PIPE, stderr=stream
         )
         try:
             yield popen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,11 @@ import orjson
 
 from gateway.asks import Answer, Ask, Control, Mute, Read, Unmute
 from gateway.auth import Authenticator, NoTokens
-from gateway.auth.keys import hash_secret, mint
+from gateway.auth.keys import Denied, Reason, hash_secret, mint
+from gateway.auth.limits import Limits
+from gateway.auth.person import Person
 from gateway.auth.scopes import Scope
+from gateway.auth.throttle import Throttle
 from gateway.clock import Clock
 from gateway.live import Live
 from gateway.metrics import Metrics
@@ -22,11 +26,13 @@ from gateway.model import Vendor
 from gateway.settings import Client, ClientKey
 from gateway.view import Document, HoldView, RecorderView, TrailView
 from gateway.web.app import build_app
+from gateway.web.connection import Patience
+from gateway.web.door import Door
 from gateway.web.reception import Rules
 from gateway.web.server import Bind, listening
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from gateway.web.headers import Network
 
@@ -98,8 +104,19 @@ class Service:
 class Persons(NoTokens):
     """Vouches for one person, whose token is the word ``good``."""
 
-    async def verify(self, token: str, now: object) -> str | None:  # noqa: ARG002 -- as the base class has it
-        return "jane" if token == "good" else None
+    async def verify(self, token: str, now: object) -> Person | Denied:  # noqa: ARG002 -- as the base class has it
+        return Person(subject="jane") if token == "good" else Denied(reason=Reason.TOKEN_INVALID)
+
+
+@dataclass
+class Denials:
+    """Who was not let in, and from where."""
+
+    said: list[tuple[Denied, str | None]] = field(default_factory=list)
+
+    def denied(self, denied: Denied, *, address: str | None, request_id: str) -> None:
+        assert request_id
+        self.said.append((denied, address))
 
 
 @dataclass
@@ -126,6 +143,7 @@ class Front:
     keys: dict[str, str]
     session: aiohttp.ClientSession
     live: Live
+    denials: Denials = field(default_factory=Denials)
 
     async def ask(
         self,
@@ -193,33 +211,39 @@ async def fronted(
     grace_seconds: float = 30.0,
     trusted_proxies: Sequence[Network] = (),
     most_listeners: int = 10,
+    per_second: float = 100_000,
+    clients: Mapping[str, dict[str, Any]] = CLIENTS,
+    patience: Patience | None = None,
 ) -> AsyncIterator[Front]:
     keys: dict[str, str] = {}
-    clients: dict[str, Client] = {}
-    for name, said in CLIENTS.items():
+    known: dict[str, Client] = {}
+    for name, said in clients.items():
         minted = mint(secrets.token_bytes)
         keys[name] = minted.text
         key = ClientKey(kid=minted.kid, hash=hash_secret(PEPPER, minted.secret))
-        clients[name] = Client.model_validate({"tenant": "acme", "keys": (key,), **said})
+        known[name] = Client.model_validate({"tenant": "acme", "keys": (key,), **said})
     service, live = Service(), Live(most=most_listeners)
     metrics = Metrics({"pbx": Vendor.VOIPNOW, "verba_eu": Vendor.VERBA}, version="1")
+    denials = Denials()
+    limits = Limits(dict.fromkeys(known, per_second), now=time.monotonic)
     app = build_app(
         service=service,
         changes=live,
-        authenticator=Authenticator(clients, PEPPER, Persons()),
+        authenticator=Authenticator(known, PEPPER, Persons()),
         meter=metrics,
         clock=Clock(ms=lambda: NOW),
+        door=Door(limits=limits, throttle=Throttle(now=time.monotonic), denials=denials),
         rules=Rules(
             backends=frozenset({"pbx", "verba_eu"}),
-            needs_actor=frozenset({"named"}),
+            needs_actor=frozenset(name for name, client in known.items() if client.require_actor),
             trusted_proxies=trusted_proxies,
             body_seconds=body_seconds,
         ),
     )
-    bind = Bind(host="127.0.0.1", grace_seconds=grace_seconds)
+    bind = Bind(host="127.0.0.1", grace_seconds=grace_seconds, patience=patience or Patience())
     jar = aiohttp.DummyCookieJar()
     async with listening(app, bind) as port, aiohttp.ClientSession(cookie_jar=jar) as session:
-        yield Front(service, metrics, port, keys, session, live)
+        yield Front(service, metrics, port, keys, session, live, denials)
         live.end()
 
 

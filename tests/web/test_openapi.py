@@ -111,7 +111,7 @@ def test_every_status_of_the_table_is_described_with_an_example() -> None:
 
 def test_methods_name_the_statuses_they_can_have() -> None:
     """The contract's table, by method."""
-    common = {"200", "400", "401", "403", "404", "412", "413", "415", "429", "500", "503", "504"}
+    common = {"200", "400", "401", "403", "404", "412", "413", "415", "417", "429", "500", "503", "504"}
     changes = common | {"409", "422", "502"}
     statuses = {method: set(ENDPOINT[method]["responses"]) for method in METHODS}
     assert statuses == {"get": common, "delete": changes, "put": changes | {"202"}, "post": changes | {"202"}}

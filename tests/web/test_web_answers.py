@@ -28,6 +28,7 @@ async def front() -> AsyncIterator[Front]:
 
 # The table of the contract, written down a second time: the first one is what is tested.
 STATUSES = {
+    "expectation-failed": 417,
     "invalid-request": 400, "unauthenticated": 401, "forbidden": 403, "call-not-found": 404, "not-found": 404,
     "method-not-allowed": 405, "ambiguous-call": 409, "redaction-open": 409, "idempotency-conflict": 409,
     "version-conflict": 412, "too-large": 413, "unsupported-media-type": 415, "unsupported-by-recorder": 422,
@@ -72,6 +73,30 @@ async def test_a_problem_shows_the_recorders_that_it_names(front: Front) -> None
     reply = await front.ask("POST", json={"action": "start"})
     assert [r["outcome"] for r in reply.json["recorders"]] == ["failed"]
     assert "outcome" not in reply.json["redaction"]["recorders"][0]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_recorders_and_redaction_of_a_problem_agree(front: Front, method: str) -> None:
+    """What went wrong is in both, with the state as it was seen last, though the document was made after the call
+    had been muted again."""
+    failed = replace(RECORDER, state="unknown", evidence=None, observed_at=None, error="timeout")
+    front.service.fails(Failure(Code.RECORDER_UNCONFIRMED, "As told.", recorders=(failed,), document=DOCUMENT))
+    reply = await front.ask(method)
+    assert reply.json["recorders"] == reply.json["redaction"]["recorders"]
+    (shown,) = reply.json["recorders"]
+    assert (shown["state"], shown["evidence"], shown["error"]) == ("muted", "readback", "timeout")
+
+
+async def test_a_later_look_of_the_request_itself_counts(front: Front) -> None:
+    """A command's result is newer than the document, and both say so."""
+    stopped = replace(RECORDER, state="unmuted", observed_at="2026-11-21T09:00:07.000Z", action="stop", outcome="done")
+    refused = replace(RECORDER, backend="verba_eu", error="refused", action="stop", outcome="failed")
+    front.service.fails(Failure(Code.RECORDER_REFUSED, "As told.", recorders=(stopped, refused), document=DOCUMENT))
+    reply = await front.ask("POST", json={"action": "stop"})
+    assert [(r["backend"], r["state"], r["outcome"]) for r in reply.json["recorders"]] == [
+        ("pbx", "unmuted", "done"), ("verba_eu", "muted", "failed"),
+    ]  # fmt: skip
+    assert [(r["backend"], r["state"]) for r in reply.json["redaction"]["recorders"]] == [("pbx", "unmuted")]
 
 
 async def test_a_problem_names_the_faults(front: Front) -> None:
@@ -162,5 +187,5 @@ async def test_requests_are_counted_and_timed(front: Front) -> None:
 
 
 def test_any_no_of_the_http_library_is_a_failure() -> None:
-    """Also one that is not expected."""
-    assert translated(web.HTTPExpectationFailed()).code is Code.INVALID_REQUEST
+    """Also one that nobody thought of."""
+    assert translated(web.HTTPUpgradeRequired()).code is Code.INVALID_REQUEST

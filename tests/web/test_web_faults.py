@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from front import CARD, PATH, Front, fronted
+from front import CARD, PATH, Front, fronted, parsed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +46,11 @@ BAD_FIELDS: list[tuple[Any, str]] = [
     ({"call_status": ["ongoing", "ongoing"]}, "call_status"),
     ({"call_status": ["next", "last"]}, "call_status"),
     ({"call_status": ["ongoing", "next", "last"]}, "call_status"),
+    ({"call_status": ["next"]}, "call_status"),
+    ({"call_status": ["next"], "targets": {"pbx": {"call_id": "1"}}}, "call_status"),
+    ({"call_status": ["next"], "hold": "A"}, "call_status"),
+    ({"targets": {"pbx": {"call_id": "1", "call_status": ["next"]}}}, "targets.pbx.call_status"),
+    ({"targets": {"verba_eu": {"extension": "1"}, "pbx": {"call_status": ["next"]}}}, "targets.pbx.call_status"),
     ({"targets": []}, "targets"),
     ({"targets": {"pbx": []}}, "targets.pbx"),
     ({"targets": {"pbx": {"extension": "8 8"}}}, "targets.pbx.extension"),
@@ -104,6 +109,21 @@ async def test_a_bad_field_of_a_mute_is_named(front: Front, body: object, field:
     assert (reply.status, reply.json["code"]) == (400, "invalid-request")
     assert field in reply.fields
     assert not front.service.asked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"extension": "8856", "call_status": ["next"]},
+        {"call_status": ["next"], "targets": {"pbx": {"extension": "8856"}}},
+        {"extension": "8856", "targets": {"pbx": {"call_status": ["next"]}}},
+        {"targets": {"pbx": {"extension": "8856", "call_status": ["next"]}, "verba_eu": {"call_id": "1"}}},
+    ],
+    ids=range(4),
+)
+async def test_which_call_is_meant_can_be_said_wherever_an_extension_is(front: Front, body: object) -> None:
+    """What is said for all stands for what each target leaves out."""
+    assert (await front.ask("PUT", json=body)).status == 200
 
 
 async def test_every_fault_is_named_at_once(front: Front) -> None:
@@ -312,14 +332,34 @@ async def test_a_compressed_body_is_415(front: Front, encoding: str) -> None:
     assert not front.service.asked
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", "json"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", "json",
+        "application/json; charset=utf-16", 'application/json; charset="ISO-8859-1"',
+        "application/json; charset=us-ascii",
+    ],
+)  # fmt: skip
 async def test_a_body_that_is_not_json_by_its_type_is_415(front: Front, kind: str) -> None:
     """A browser's form cannot mute or unmute a call."""
     reply = await front.ask("PUT", data=b"{}", headers={"Content-Type": kind})
     assert (reply.status, reply.json["code"]) == (415, "unsupported-media-type")
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
+@pytest.mark.parametrize("line", ["Content-Type: text/plain", "Content-Encoding: gzip"])
+async def test_a_header_said_twice_hides_nothing(front: Front, line: str) -> None:
+    """The second one is as good as the first: a proxy in front may have read that one."""
+    said = ("Content-Type: application/json", "Content-Encoding: identity", "Content-Length: 2", line)
+    head = [f"PUT {PATH} HTTP/1.1", "Host: x", f"X-API-Key: {front.keys['crm']}", "Connection: close", *said, "", "{}"]
+    answer = await front.raw("\r\n".join(head).encode())
+    assert parsed(answer).status in {400, 415}
+    assert not front.service.asked
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", 'application/json; charset="UTF-8"'],
+)
 async def test_json_by_any_spelling_of_its_type_is_read(front: Front, kind: str) -> None:
     """Parameters and case do not matter."""
     assert (await front.ask("PUT", data=b"{}", headers={"Content-Type": kind})).status == 200

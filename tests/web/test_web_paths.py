@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from front import CALL, PATH, Front, fronted, parsed
+from front import CALL, PATH, Front, fronted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,14 +100,6 @@ async def test_an_absolute_target_means_the_same_call(front: Front) -> None:
     reply = await front.raw_path(f"http://elsewhere.example{PATH}")
     assert reply.status == 200
     assert front.service.asked[0].key.call_id == CALL
-
-
-async def test_an_unknown_expectation_is_no_server_error(front: Front) -> None:
-    """It is answered, and nothing is asked."""
-    head = f"PUT {PATH} HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n"
-    reply = parsed(await front.raw(head.encode()))
-    assert reply.status in {401, 417}
-    assert not front.service.asked
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255), max_size=140))

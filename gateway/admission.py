@@ -1,0 +1,170 @@
+"""Everything about who may call, as it is now: taken from the configuration at the start and whenever it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway import logs
+from gateway.audit.entry import EntryType
+from gateway.auth import Authenticator
+from gateway.auth.changes import changes
+from gateway.auth.issuer import Keys, source
+from gateway.auth.limits import Limits
+from gateway.auth.notices import Change, Notices
+from gateway.auth.person import NoTokens
+from gateway.auth.throttle import Throttle
+from gateway.auth.tokens import Terms, TokenVerifier
+from gateway.auth.uses import Uses
+from gateway.reload import LOOK_SECONDS
+from gateway.sources import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+    from pydantic import SecretBytes
+
+    from gateway.auth.notices import Register
+    from gateway.auth.person import BearerVerifier
+    from gateway.metrics import Metrics
+    from gateway.reload import Configuration
+    from gateway.settings import Client, Settings, Tokens
+    from gateway.store.redis import RedisStore
+
+CONFIGURATION_TAKEN = "configuration.taken"
+CONFIGURATION_REFUSED = "configuration.refused"
+RESTART_NEEDED = "configuration.unapplied"
+
+_log = logs.get("gateway.admission")
+_NO_PEPPER = bytes(32)  # development without audit keys: the settings refuse it in production
+
+
+class Admission:
+    """`settings` are those at the start; `register` is where the trail's entries about no call go."""
+
+    def __init__(
+        self, settings: Settings, *, register: Register, metrics: Metrics, node: str, ms: Callable[[], int]
+    ) -> None:
+        self._started = self._settings = settings
+        self._metrics = metrics
+        self._verifier: BearerVerifier = NoTokens()
+        self._issuers = AsyncExitStack()
+        self.authenticator = Authenticator(settings.clients, _pepper(settings), self._verifier)
+        self.limits = Limits(_rates(settings.clients), now=time.monotonic)
+        self.throttle = Throttle(now=time.monotonic)
+        self.notices = Notices(register, node=node, ms=ms)
+
+    def __contains__(self, client: object) -> bool:
+        """Whether the client must name a person with each of its changes."""
+        return isinstance(client, str) and self.authenticator.needs_actor(client)
+
+    @asynccontextmanager
+    async def working(self, store: RedisStore, configuration: Configuration | None) -> AsyncIterator[None]:
+        """Ready when the block begins; follows `configuration`, where there is one, while it runs."""
+        uses = Uses(store, self.authenticator.uses, self._kids)
+        async with (
+            self._issuers_closed(),
+            self.notices.writing(),
+            self.limits.sharing(store),
+            uses.telling(),
+        ):
+            self._verifier = await self._vouching(self._settings.tokens)
+            self._replace(self._settings)
+            async with self._following(configuration):
+                yield
+
+    @asynccontextmanager
+    async def _issuers_closed(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self._issuers.aclose()
+
+    @asynccontextmanager
+    async def _following(self, configuration: Configuration | None) -> AsyncIterator[None]:
+        if configuration is None:
+            yield
+            return
+        task = asyncio.create_task(self._follow(configuration))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _follow(self, configuration: Configuration) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.shield(self.look(configuration))
+
+    async def look(self, configuration: Configuration) -> None:
+        """Take what has changed, all of it, or nothing when anything in it is wrong."""
+        try:
+            found = await configuration.changed()
+        except ConfigurationError as error:
+            await self._refuse(error)
+            return
+        if found is not None:
+            await self._take(found)
+
+    async def _refuse(self, error: ConfigurationError) -> None:
+        self._metrics.configuration(is_valid=False)
+        _log.error(CONFIGURATION_REFUSED, faults=[f"{path}: {message}" for path, message in error.faults])
+        await self.notices.changed(Change(type=EntryType.CONFIGURATION_REFUSED))
+
+    async def _take(self, found: Settings) -> None:
+        before, self._settings = self._settings, found
+        if found.tokens != before.tokens:
+            self._verifier = await self._vouching(found.tokens)
+        self._replace(found)
+        left = _left(self._started, found)
+        self._metrics.configuration(is_valid=not left)
+        _log.info(CONFIGURATION_TAKEN, clients=len(found.clients))
+        if left:
+            _log.warning(RESTART_NEEDED, sections=left)
+        await self.notices.changed(
+            Change(type=EntryType.CONFIGURATION_CHANGED), *changes(before.clients, found.clients)
+        )
+
+    def _replace(self, settings: Settings) -> None:
+        self.limits.replace(_rates(settings.clients))
+        self.authenticator.replace(settings.clients, _pepper(settings), self._verifier)
+
+    async def _vouching(self, tokens: Tokens | None) -> BearerVerifier:
+        """Who vouches for persons; its keys were asked for once when this returns."""
+        if tokens is None:
+            return NoTokens()
+        keys = Keys(source(tokens.jwks), now=time.monotonic, fresh=self._fresh)
+        await self._issuers.enter_async_context(keys.kept())
+        terms = Terms(issuer=tokens.issuer, audience=tokens.audience, leeway_seconds=tokens.leeway_seconds)
+        return TokenVerifier(terms, keys)
+
+    def _fresh(self, fresh: bool) -> None:  # noqa: FBT001 -- the event's one word
+        self._metrics.token_keys(are_fresh=fresh)
+
+    def _kids(self) -> Iterable[str]:
+        return [key.kid for client in self._settings.clients.values() for key in client.keys]
+
+
+def _rates(clients: Mapping[str, Client]) -> dict[str, float]:
+    return {name: client.requests_per_second for name, client in clients.items()}
+
+
+def _pepper(settings: Settings) -> bytes:
+    pepper: SecretBytes | None = settings.audit.pepper
+    return pepper.get_secret_value() if pepper else _NO_PEPPER
+
+
+def _left(before: Settings, found: Settings) -> list[str]:
+    """The sections that changed and count only after a restart."""
+    audit = {"pepper": found.audit.pepper}
+    applied = before.model_copy(
+        update={
+            "clients": found.clients,
+            "tokens": found.tokens,
+            "audit": before.audit.model_copy(update=audit),
+        }
+    )
+    return [name for name in type(found).model_fields if getattr(applied, name) != getattr(found, name)]

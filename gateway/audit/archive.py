@@ -1,0 +1,172 @@
+"""Is an archive what was written? Every manifest, file, checkpoint and entry, from the first segment on."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass, field
+from hashlib import file_digest
+from typing import TYPE_CHECKING
+
+from gateway.audit import manifest, seal
+from gateway.audit.buckets import Bucket, Chains, parsed
+from gateway.audit.findings import Findings, Kind, Verdict
+from gateway.audit.losses import Losses
+from gateway.audit.manifest import entries_name, manifests, seals_name
+from gateway.audit.seal import BUCKETS, Base, Head
+from gateway.audit.sealchain import SealChain
+from gateway.audit.signed import line_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from gateway.audit.keyring import Keyring
+    from gateway.audit.manifest import Manifest
+    from gateway.audit.seal import Checkpoint
+
+NOTHING = Base(number=0, hash="", heads={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """The manifests of an archive that follow each other, and the hash of the last one."""
+
+    manifests: tuple[Manifest, ...] = ()
+    hash: str = ""
+
+    @property
+    def ends(self) -> Base:
+        return self.manifests[-1].ends if self.manifests else NOTHING
+
+
+def segments(directory: Path, keyring: Keyring, findings: Findings) -> Segments:
+    """What the manifests say, as far as they follow each other; what is wrong with them goes to `findings`."""
+    found: list[Manifest] = []
+    previous, ends = "", None
+    for number, path in enumerate(manifests(directory), 1):
+        line = path.read_bytes().removesuffix(b"\n")
+        try:
+            one = manifest.read(line)
+        except ValueError:
+            findings.add(Kind.UNREADABLE, f"{path.name} is not a manifest")
+            break
+        if not keyring.publics.signs(line, one.key):
+            findings.add(Kind.SIGNATURE, f"{path.name} is signed by none of the keys")
+        if (one.number, one.previous) != (number, previous) or (ends is not None and one.begins != ends):
+            findings.add(Kind.FORK, f"{path.name} does not follow the manifest before it")
+        found.append(one)
+        previous, ends = line_hash(line), one.ends
+    return Segments(manifests=tuple(found), hash=previous)
+
+
+@dataclass(kw_only=True)
+class ArchiveVerifier:
+    """`progress` is told how many bytes of entries were read."""
+
+    directory: Path
+    keyring: Keyring
+    progress: Callable[[int], None] | None = None
+    findings: Findings = field(default_factory=Findings)
+    entries: int = 0
+    ends: Base = NOTHING
+
+    def verdict(self) -> Verdict:
+        for _ in self.lines():
+            pass
+        return self.outcome
+
+    def lines(self) -> Iterator[bytes]:
+        """Every line of an entry for which nothing was found, with its newline; `outcome` is there at the end."""
+        found = segments(self.directory, self.keyring, self.findings)
+        self.ends = found.ends
+        if not found.manifests:
+            self.findings.add(Kind.NO_END, "there is no segment")
+        checkpoints = list(self._checkpoints(found.manifests))
+        chains = Chains(
+            self.keyring.chains, self.findings, whole=bool(found.manifests) and not found.manifests[0].begins.number
+        )
+        losses = Losses(checkpoints)
+        for one_of in found.manifests:
+            yield from self._segment(one_of, chains, losses)
+        notes = losses.judge(self.findings)
+        self.outcome = Verdict(
+            entries=self.entries,
+            checkpoints=len(checkpoints),
+            sealed=self.entries,
+            unanchored=chains.unanchored,
+            wrong=self.findings.wrong,
+            findings=tuple(self.findings.kept),
+            notes=notes,
+        )
+
+    # ── checkpoints ──
+
+    def _checkpoints(self, found: Iterable[Manifest]) -> Iterator[Checkpoint]:
+        chain: SealChain | None = None
+        for one in found:
+            if chain is None:
+                chain = SealChain(self.keyring, self.findings, number=one.begins.number, hash_=one.begins.hash)
+                chain.based_on(dict(one.begins.heads))
+            for line in self._read(one, seals_name(one.number)):
+                checkpoint = chain.feed(line.removesuffix(b"\n"))
+                if checkpoint is not None:
+                    yield checkpoint
+            same = (chain.number, chain.hash) == (one.ends.number, one.ends.hash)
+            if not same or seal.root(chain.heads) != seal.root(one.ends.heads):
+                self.findings.add(Kind.TRUNCATED, f"the checkpoints do not reach number {one.ends.number}")
+
+    # ── entries ──
+
+    def _segment(self, one: Manifest, chains: Chains, losses: Losses) -> Iterator[bytes]:
+        buckets = [self._bucket(number, one) for number in range(BUCKETS)]
+        for number in one.anew:
+            chains.anew(number)
+        before = self.entries
+        for line in self._read(one, entries_name(one.number)):
+            wrong = self.findings.wrong
+            self._line(line, buckets, chains, losses)
+            if self.findings.wrong == wrong:
+                yield line
+        for bucket in buckets:
+            bucket.ended()
+        if self.entries - before != one.entries:
+            self.findings.add(Kind.TRUNCATED, f"{entries_name(one.number)} should have {one.entries} entries")
+
+    def _bucket(self, number: int, one: Manifest) -> Bucket:
+        base = (one.floor if number in one.anew else one.begins).heads.get(number, Head())
+        ends = one.ends.heads.get(number, Head())
+        return Bucket(number, self.findings, base=base, points={ends.seq: ends.digest}, whole=True)
+
+    def _line(self, line: bytes, buckets: list[Bucket], chains: Chains, losses: Losses) -> None:
+        if self.progress is not None:
+            self.progress(len(line))
+        found = parsed(line)
+        self.entries += 1
+        if found is None or found[0] >= BUCKETS:
+            self.findings.add(Kind.UNREADABLE, f"not an entry (entry {self.entries} of the archive)")
+            return
+        number, seq, at, link, entry = found
+        buckets[number].takes(seq, link, line)
+        chains.follows(number, seq, at, link, entry)
+        losses.saw(number, seq, entry)
+
+    # ── files ──
+
+    def _read(self, one: Manifest, name: str) -> Iterator[bytes]:
+        """The lines of a file that is the one the manifest names; of another one none."""
+        path = self.directory / name
+        try:
+            with path.open("rb") as file:
+                digest = file_digest(file, "sha256").hexdigest()
+        except OSError:
+            self.findings.add(Kind.HOLE, f"{name} is missing")
+            return
+        if digest != one.files.get(name):
+            self.findings.add(Kind.EDITED, f"{name} is not the file that the manifest names")
+            return
+        try:
+            with gzip.open(path, "rb") as lines:
+                yield from lines
+        except (OSError, EOFError, zlib.error):
+            self.findings.add(Kind.UNREADABLE, f"{name} cannot be unpacked")

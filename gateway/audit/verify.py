@@ -1,0 +1,225 @@
+"""Is an export what was written? Every link, every number, every seal, and the export's own end.
+
+It finds what was edited, left out, put in, moved, cut or replaced by whoever lacks the keys, and names the first bad
+number. It cannot find what was never written, what happened to entries after the newest checkpoint before anybody
+looked (less than `seal_seconds` of them), nor a whole store put back to an earlier time together with its seals:
+that shows against checkpoints kept elsewhere (`known`: from the log stream, or from an earlier export).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from hashlib import sha256
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from gateway.audit import export, seal
+from gateway.audit.buckets import Bucket, Chains, parsed
+from gateway.audit.findings import Findings, Kind, Verdict
+from gateway.audit.losses import Losses
+from gateway.audit.row import subject
+from gateway.audit.seal import BUCKETS, Head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from gateway.audit.export import Seals, Selection
+    from gateway.audit.keyring import Keyring
+    from gateway.audit.seal import Checkpoint
+
+_STARTED = b'"type":"seal.started"'
+
+
+class Verifier:
+    """`seals` are what the entries are held against, `selection` says which entries come. `known` are lines of
+    checkpoints from elsewhere; those signed by no key of ours count for nothing."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        seals: Seals,
+        *,
+        selection: Selection | None = None,
+        known: Iterable[bytes] = (),
+        most: int = 100,
+    ) -> None:
+        self._keyring = keyring
+        self._seals = seals
+        self._whole = selection is None or selection.everything
+        self._findings = Findings(most=most)
+        self._checkpoints = [self._signed(line) for line in self._lines()]
+        self._known = [found for line in known if (found := _readable(keyring, line)) is not None]
+        self._entries = 0
+        self._sealed = 0
+        self._begun = 0
+        self._digest = sha256()
+        anchored = self._whole and self._trimmed is None
+        self._chains = Chains(keyring.chains, self._findings, whole=anchored)
+        self._losses = Losses(one for one in self._checkpoints if one is not None)
+        self._buckets = self._made()
+
+    # ── what it is held against ──
+
+    @property
+    def _trimmed(self) -> Checkpoint | None:
+        """The one after which the trail begins."""
+        return next((one for one in self._checkpoints if one is not None and one.trimmed is not None), None)
+
+    @property
+    def _newest(self) -> Checkpoint | None:
+        return self._checkpoints[0] if self._seals.newest is not None else None
+
+    def _lines(self) -> list[bytes]:
+        seals = self._seals
+        return [line for line in (seals.newest, seals.trimmed, *seals.lost) if line is not None]
+
+    def _signed(self, line: bytes) -> Checkpoint | None:
+        found = _readable(self._keyring, line)
+        if found is None:
+            self._findings.add(Kind.SIGNATURE, "a checkpoint is signed by none of the keys")
+        return found
+
+    def _made(self) -> list[Bucket]:
+        trimmed = self._trimmed
+        bases = trimmed.trimmed.heads if self._whole and trimmed is not None and trimmed.trimmed is not None else {}
+        points = self._points() if self._whole else {}
+        return [
+            Bucket(
+                number,
+                self._findings,
+                base=bases.get(number, Head()),
+                points=points.get(number, {}),
+                whole=self._whole,
+            )
+            for number in range(BUCKETS)
+        ]
+
+    def _points(self) -> dict[int, dict[int, str]]:
+        """By bucket and number the digests that were sealed."""
+        points: defaultdict[int, dict[int, str]] = defaultdict(dict)
+        each = [self._sealed_heads(), *(checkpoint.heads for checkpoint in self._known)]
+        for number, head in chain.from_iterable(heads.items() for heads in each):
+            if points[number].setdefault(head.seq, head.digest) != head.digest:
+                self._findings.add(Kind.FORK, "two checkpoints contradict each other", bucket=number, seq=head.seq)
+        return points
+
+    def _sealed_heads(self) -> Mapping[int, Head]:
+        newest, heads = self._newest, self._seals.heads
+        if newest is not None and seal.root(heads) == newest.root:
+            self._sealed = sum(head.seq for head in heads.values())
+            return heads
+        if heads or newest is not None:
+            self._findings.add(Kind.SEAL, "the heads are not those that the newest checkpoint sealed")
+        return {}
+
+    # ── the entries ──
+
+    def feed(self, data: bytes) -> None:
+        """More of the export: whole lines, without the last one."""
+        self._digest.update(data)
+        lines = data.split(b"\n")
+        if lines.pop():
+            self._findings.add(Kind.UNREADABLE, "a line without its end")
+        for line in lines:
+            self._line(line + b"\n")
+
+    def feed_verified(self, data: bytes) -> Iterator[bytes]:
+        """As `feed`; gives every line for which nothing was found."""
+        for line in data.splitlines(keepends=True):
+            before = self._findings.wrong
+            self.feed(line)
+            if self._findings.wrong == before:
+                yield line
+
+    def _line(self, line: bytes) -> None:
+        found = parsed(line)
+        if found is None or found[0] >= BUCKETS:
+            self._findings.add(Kind.UNREADABLE, f"not an entry (line {self._entries + 1})")
+            return
+        number, seq, at, link, entry = found
+        self._entries += 1
+        self._buckets[number].takes(seq, link, line)
+        self._chains.follows(number, seq, at, link, entry)
+        self._losses.saw(number, seq, entry)
+        if _STARTED in entry and not subject(entry):
+            self._seals_begun(entry)
+
+    def _seals_begun(self, entry: bytes) -> None:
+        """Each sealer wrote down the first checkpoint that it made."""
+        first = _member(entry, b'"checkpoint":')
+        newest = self._newest
+        if first <= self._begun:
+            self._findings.add(Kind.ROLLED_BACK, f"checkpoint {first} was made after checkpoint {self._begun}")
+        if newest is not None and first > newest.number:
+            self._findings.add(Kind.ROLLED_BACK, f"there was a checkpoint {first}, and the newest is {newest.number}")
+        self._begun = first
+
+    # ── the end ──
+
+    def ends(self, last: bytes | None) -> None:
+        """Everything was fed, and this is the signed last line, without its newline; None when there is none."""
+        try:
+            ended = export.read(last or b"")
+        except ValueError:
+            self._findings.add(Kind.NO_END, "the signed last line is missing")
+            return
+        if not self._keyring.publics.signs(last or b"", ended.key):
+            self._findings.add(Kind.SIGNATURE, "the last line is signed by none of the keys")
+        if ended.digest != self._digest.hexdigest():
+            self._findings.add(Kind.EDITED, "the lines are not those that the last line was signed for")
+        if ended.entries != self._entries:
+            self._findings.add(Kind.TRUNCATED, f"{self._entries} entries, and the last line says {ended.entries}")
+        self.reaches(ended.heads)
+
+    def reaches(self, heads: Mapping[int, tuple[int, str]]) -> None:
+        """Everything was fed, and these were the newest numbers and links in the store."""
+        for bucket in self._buckets if self._whole else ():
+            seq, link = heads.get(bucket.number, (0, ""))
+            same = (seq, link.encode()) == (bucket.seq, bucket.link)
+            if not same and (seq > bucket.seq or bucket.link):
+                detail = f"the newest number was {seq}"
+                self._findings.add(Kind.TRUNCATED, detail, bucket=bucket.number, seq=bucket.seq + 1)
+
+    def close(self) -> Verdict:
+        """The outcome."""
+        for bucket in self._buckets:
+            bucket.ended()
+        self._remembered()
+        notes = self._losses.judge(self._findings) if self._whole else ()
+        return Verdict(
+            entries=self._entries,
+            checkpoints=sum(one is not None for one in self._checkpoints) + len(self._known),
+            sealed=min(self._sealed, self._entries),
+            unanchored=self._chains.unanchored,
+            wrong=self._findings.wrong,
+            findings=tuple(self._findings.kept),
+            notes=(*_trim_note(self._trimmed), *notes),
+        )
+
+    def _remembered(self) -> None:
+        """The newest checkpoint that is known from elsewhere is not newer than the store's own."""
+        newest = max((one.number for one in self._known), default=0)
+        have = self._newest.number if self._newest is not None else 0
+        if newest > have:
+            self._findings.add(Kind.ROLLED_BACK, f"there was a checkpoint {newest}, and the newest is {have}")
+
+
+def _readable(keyring: Keyring, line: bytes) -> Checkpoint | None:
+    """The checkpoint, if a key of ours signed it."""
+    try:
+        found = seal.read(line)
+    except ValueError:
+        return None
+    return found if keyring.publics.signs(line, found.key) else None
+
+
+def _member(entry: bytes, name: bytes) -> int:
+    begin = entry.find(name) + len(name)
+    digits = entry[begin : begin + 19].split(b",")[0]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _trim_note(trimmed: Checkpoint | None) -> tuple[str, ...]:
+    if trimmed is None or trimmed.trimmed is None:
+        return ()
+    return (f"entries up to checkpoint {trimmed.trimmed.number} were taken away in order",)

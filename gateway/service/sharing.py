@@ -1,0 +1,129 @@
+"""Recorders that several redactions may mean: which calls those are, and mutes that let nobody else's party go."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway import decide
+from gateway.evidence import knowing
+from gateway.model import BLAME, Blame, Fault, Parties, Result
+from gateway.service.claims import SKEW_MS, names_of
+from gateway.store.contract import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.clock import Clock
+    from gateway.model import CallKey, Recorder, Redaction
+    from gateway.recorders import Recorders
+    from gateway.service.claims import ClaimBook
+
+LANDS_SECONDS = 0.5  # what was sent has landed, or died on the way, so long after its deadline
+MUTE_STORE_SECONDS = 0.15  # a mute never waits longer for the store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """`recorders` with the ids of the calls that they mean now. `unknown` are those of which nobody can tell, and
+    why: nothing was sent to them."""
+
+    recorders: tuple[Recorder, ...]
+    unknown: Mapping[str, Result]
+
+
+class Sharing:
+    """`loosen_seconds`: how long a command that lets a party be recorded may be on its way."""
+
+    def __init__(self, claims: ClaimBook, recorders: Recorders, clock: Clock, *, loosen_seconds: float) -> None:
+        self._claims = claims
+        self._recorders = recorders
+        self._clock = clock
+        self._loosen_seconds = loosen_seconds
+
+    async def identified(
+        self, recorders: Iterable[Recorder], deadline: float, *, background: bool = False
+    ) -> Identified:
+        """Ask which calls an extension has now, wherever that can be asked."""
+        known = {recorder.backend: recorder for recorder in recorders}
+        asked = [recorder for recorder in known.values() if self._nameless(recorder)]
+        looks = (self._recorders.look(recorder, deadline=deadline, background=background) for recorder in asked)
+        looked = {one.backend: result for one, result in zip(asked, await asyncio.gather(*looks), strict=True)}
+        return Identified(
+            recorders=tuple(knowing(recorder, looked) for recorder in known.values()),
+            unknown={
+                name: Result(fault=_unsent(result.fault))
+                for name, result in looked.items()
+                if result.fault not in {None, Fault.NO_SUCH_CALL}
+            },
+        )
+
+    async def told(self, redaction: Redaction, results: Mapping[str, Result], *, within: float) -> Redaction:
+        """Claim the calls that the recorders have told of. What was seen before somebody else's last command to them
+        proves nothing."""
+        known = tuple(knowing(recorder, results) for recorder in redaction.recorders)
+        names = names_of(redaction.recorders)
+        if not redaction.open or set(names_of(known)) <= set(names):
+            return redaction
+        claimed = await self._claims.claim(redaction.key, known, within=within, beside=names)
+        loose_until = claimed.loose_until + SKEW_MS if claimed.loose_until else 0
+        before = loose_until if claimed.sure else self.lands_before()
+        return decide.loosened(redaction, before=before, ordered_at=claimed.loose_until)
+
+    async def mute(
+        self, redaction: Redaction, recorder: Recorder, deadline: float, *, background: bool = False
+    ) -> Result:
+        """Silence who is wanted silent. A command for one party sets, it does not add: where another redaction may
+        hold the recorder both are muted."""
+        wanted = redaction.wanted
+        if not self._partial(recorder, wanted):
+            return await self._sent(redaction, recorder, wanted, deadline, background=background)
+        lands_before = self._clock.ms() + int(1000 * (self._clock.left(deadline) + LANDS_SECONDS))
+        own = await self._alone(redaction.key, recorder, lands_before, deadline, background=background)
+        if own is None:
+            return await self._sent(redaction, recorder, Parties.BOTH, deadline, background=background)
+        result = await self._sent(redaction, recorder, wanted, deadline, background=background)
+        landed = lands_before if result.fault is None and not result.lost else None
+        await self._claims.release(redaction.key, own, over=False, landed=landed, within=MUTE_STORE_SECONDS)
+        return result
+
+    def lands_before(self) -> int:
+        """When a command sent now that lets a party be recorded has landed or died, in ms."""
+        return self._clock.ms() + int(1000 * (self._loosen_seconds + LANDS_SECONDS))
+
+    async def _alone(
+        self, key: CallKey, recorder: Recorder, lands_before: int, deadline: float, *, background: bool
+    ) -> Mapping[str, str] | None:
+        """Nobody else holds the recorder, and it is on record that a command may land there: whoever comes meanwhile
+        proves again after it. None where that is not sure."""
+        known = await self.identified((recorder,), deadline, background=background)
+        if known.unknown:
+            return None
+        try:
+            held = await self._claims.held(key, known.recorders, lands_before=lands_before, within=MUTE_STORE_SECONDS)
+        except StoreUnavailable:
+            return None
+        return None if held.backends else held.own
+
+    async def _sent(
+        self, redaction: Redaction, recorder: Recorder, muted: Parties, deadline: float, *, background: bool
+    ) -> Result:
+        return await self._recorders.mute(
+            recorder, muted, not_before=redaction.loose_before, deadline=deadline, background=background
+        )
+
+    def _nameless(self, recorder: Recorder) -> bool:
+        tells = self._recorders.backends[recorder.backend].capabilities.tells_calls
+        return recorder.target.call_id is None and tells
+
+    def _partial(self, recorder: Recorder, wanted: Parties) -> bool:
+        return Parties.NONE is not wanted is not Parties.BOTH and (
+            wanted in self._recorders.backends[recorder.backend].capabilities.parties
+        )
+
+
+def _unsent(fault: Fault | None) -> Fault:
+    """The question was in vain, and nothing else was sent."""
+    doubtful = fault is not None and BLAME[fault] is Blame.UNCONFIRMED
+    return Fault.CONNECTION_FAILED if doubtful or fault is None else fault

@@ -1,0 +1,97 @@
+"""The claims that one mute needs before it may be called protected: made early, made again, and made for the calls
+that only the recorders could name."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway import decide
+from gateway.evidence import covers, knowing
+from gateway.service.claims import SKEW_MS
+from gateway.service.sharing import MUTE_STORE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.ledger import Recorded
+    from gateway.model import Recorder, Redaction, Result
+    from gateway.service.claims import Claimed
+    from gateway.service.tools import Tools
+
+CLAIM_AGAIN_SECONDS = 0.02
+ROUNDS = 3  # how often a recorder may name yet another call
+
+
+class Standing:
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def known(self, begun: Recorded[None], claimed: Claimed) -> Claimed:
+        """What earlier requests and the recorders said of the call is claimed, too, if it is not any more."""
+        recorders = begun.redaction.recorders
+        if not claimed.sure or not claimed.lacks(recorders):
+            return claimed
+        return claimed.joined(await self._more(begun.redaction, recorders, claimed))
+
+    async def sure(self, claimed: Claimed, begun: Recorded[None], deadline: float) -> Claimed:
+        """A claim that was not confirmed in time is made again while the recorders are at work. Who has a store and
+        no claim cannot be called protected: another redaction's unmute may be on its way."""
+        again = claimed
+        while not again.sure and self._tools.clock.left(deadline) > MUTE_STORE_SECONDS:
+            redaction = begun.redaction
+            again = await self._tools.claims.claim(redaction.key, redaction.recorders, within=MUTE_STORE_SECONDS)
+            if begun.durability in {"journal", "none"}:
+                return again
+            await self._tools.clock.sleep(0 if again.sure else CLAIM_AGAIN_SECONDS)
+        return again if again.sure else self._unsure(again)
+
+    async def told(
+        self, redaction: Redaction, results: Mapping[str, Result], claimed: Claimed, deadline: float
+    ) -> tuple[Mapping[str, Result], Claimed]:
+        """The calls that the recorders named are claimed, and proven silent once more where what was seen is from
+        before somebody else's last command to them."""
+        for _ in range(ROUNDS if claimed.sure else 0):
+            recorders = _knowing(redaction, results)
+            nameless = tuple(recorder for recorder in recorders if claimed.lacks((recorder,)))
+            more = await self._more(redaction, nameless, claimed)
+            claimed = claimed.joined(more)
+            old = tuple(recorder for recorder in nameless if _is_old(results[recorder.backend], more))
+            if not old:
+                return results, claimed
+            results = {**results, **await self._again(redaction, old, claimed, deadline)}
+        lacks = claimed.sure and claimed.lacks(_knowing(redaction, results))
+        return results, self._unsure(claimed) if lacks else claimed
+
+    async def _more(self, redaction: Redaction, recorders: tuple[Recorder, ...], claimed: Claimed) -> Claimed:
+        """A redaction that was protected before is nobody's guest for a call that comes to it later."""
+        more = await self._tools.claims.claim(
+            redaction.key, recorders, within=MUTE_STORE_SECONDS, beside=claimed.own.keys()
+        )
+        more = replace(more, foreign=more.foreign and redaction.exposure_ms is None)
+        return more if more.sure else self._unsure(more)
+
+    async def _again(
+        self, redaction: Redaction, recorders: tuple[Recorder, ...], claimed: Claimed, deadline: float
+    ) -> dict[str, Result]:
+        """Asked again; muted again where that does not prove it, or a command may still land."""
+        redaction = decide.loosened(redaction, before=claimed.loose_until)
+        if redaction.loose_before <= self._tools.clock.ms():
+            looks = (self._tools.recorders.look(recorder, deadline=deadline) for recorder in recorders)
+            looked = dict(zip((r.backend for r in recorders), await asyncio.gather(*looks), strict=True))
+            if all(result.fault is None and covers(result.seen, redaction.wanted) for result in looked.values()):
+                return looked
+        return await self._tools.mute_all(replace(redaction, recorders=recorders), deadline)
+
+    def _unsure(self, claimed: Claimed) -> Claimed:
+        return replace(claimed, loose_until=self._tools.sharing.lands_before())
+
+
+def _is_old(result: Result, claimed: Claimed) -> bool:
+    seen = result.seen
+    return claimed.loose_until > 0 and (seen is None or seen.at < claimed.loose_until + SKEW_MS)
+
+
+def _knowing(redaction: Redaction, results: Mapping[str, Result]) -> tuple[Recorder, ...]:
+    return tuple(knowing(recorder, results) for recorder in redaction.recorders)

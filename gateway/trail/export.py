@@ -1,0 +1,108 @@
+"""The trail as lines, bucket after bucket, with bounded memory; and what they are to be held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from gateway.audit import row
+from gateway.audit.export import Ended, Seals, Selection
+from gateway.store.contract import BUCKETS
+from gateway.trail import heads as kept_heads
+from gateway.trail.rows import PAGE, PAGE_SECONDS, rows
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gateway.audit.keyring import Keyring
+    from gateway.store.seals import SealStore
+
+LOST = b'"lost":{'
+BLOCK_LINES = 500
+
+
+@dataclass(kw_only=True)
+class Export:
+    """One export, from the state of the trail at `begin`. `heads` grows while the lines are read: by bucket the
+    newest number that was given, and the link of its entry."""
+
+    store: SealStore
+    selection: Selection
+    seals: Seals
+    numbers: dict[int, int]
+    heads: dict[int, tuple[int, str]] = field(default_factory=dict)
+    entries: int = 0
+
+    @classmethod
+    async def begin(cls, store: SealStore, selection: Selection | None = None) -> Export:
+        """Raises `StoreUnavailable`, as everything here."""
+        seals = await _seals(store)
+        numbers = await store.newest_numbers(within=PAGE_SECONDS)
+        return cls(store=store, selection=selection or Selection(), seals=seals, numbers=numbers)
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """Whole lines of entries."""
+        lines: list[bytes] = []
+        for number in range(BUCKETS):
+            newest, self.heads[number] = self.numbers[number], (self.numbers[number], "")
+            async for entry in rows(self.store, number, since=0, until=newest):
+                if entry.seq == newest:
+                    self.heads[number] = (newest, entry.link)
+                if self.selection.takes(entry):
+                    lines.append(row.line(entry))
+                    self.entries += 1
+                if len(lines) >= BLOCK_LINES:
+                    yield b"".join(lines)
+                    lines.clear()
+        if lines:
+            yield b"".join(lines)
+
+    async def signed(self, keyring: Keyring, ms: Callable[[], int]) -> AsyncIterator[bytes]:
+        """The blocks, and the signed last line."""
+        digest = sha256()
+        async for block in self.blocks():
+            digest.update(block)
+            yield block
+        ended = Ended(
+            at=ms(),
+            entries=self.entries,
+            digest=digest.hexdigest(),
+            heads=self.heads,
+            key=keyring.signer.id,
+            selection=self.selection,
+            seals=self.seals,
+        )
+        yield keyring.signer.line(ended.body()) + b"\n"
+
+
+async def _seals(store: SealStore) -> Seals:
+    """As the store has them: whether they hold is for the verification to say."""
+    newest = await store.newest(within=PAGE_SECONDS)
+    line = await _line(store, newest.number)
+    try:
+        heads = {number: kept.head for number, kept in kept_heads.read(newest.heads).items()}
+    except ValueError:
+        heads = {}
+    trimmed = await _line(store, newest.trimmed)
+    lost = [one async for one in checkpoint_lines(store) if LOST in one]
+    return Seals(newest=line, heads=heads, trimmed=trimmed, lost=tuple(lost))
+
+
+async def _line(store: SealStore, number: int) -> bytes | None:
+    """A checkpoint that should be there and is not is one that is signed by nobody."""
+    if not number:
+        return None
+    found = await store.checkpoints(since=number, most=1, within=PAGE_SECONDS)
+    return found[0].line if found and found[0].number == number else b""
+
+
+async def checkpoint_lines(store: SealStore, *, since: int = 1) -> AsyncIterator[bytes]:
+    """All checkpoints from number `since` on, oldest first."""
+    while True:
+        found = await store.checkpoints(since=since, most=PAGE, within=PAGE_SECONDS)
+        for one in found:
+            yield one.line
+        if len(found) < PAGE:
+            return
+        since = found[-1].number + 1

@@ -1,0 +1,71 @@
+"""Entries that are about no call: seals, keys, exports, trimming. They have a chain of their own.
+
+What cannot be written now waits, and comes late; the log stream has it at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.audit.chain import link
+from gateway.audit.entry import healed
+from gateway.metrics import Device, Written
+from gateway.store.contract import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gateway.audit.entry import Entry
+    from gateway.metrics import Metrics
+    from gateway.store.seals import SealStore
+
+_audit = structlog.stdlib.get_logger("audit")
+
+WITHIN_SECONDS = 1.0
+ROUNDS = 16  # how often an entry is tried anew because somebody else was faster
+WAITING = 1_000
+
+
+class Register:
+    """`hmac_key` chains the entries."""
+
+    def __init__(self, store: SealStore, *, hmac_key: bytes, metrics: Metrics) -> None:
+        self._store = store
+        self._key = hmac_key
+        self._metrics = metrics
+        self._head = ""
+        self._waiting: deque[bytes] = deque(maxlen=WAITING)
+
+    async def write(self, entry: Entry) -> bool:
+        """Whether the entry is in the store; if not, it comes with the next `flush`. Never raises."""
+        data = entry.canonical()
+        try:
+            await self._write(data)
+        except StoreUnavailable:
+            self._waiting.append(data)
+            self._metrics.entries(Device.STORE, Written.FAILED)
+            _audit.error("entry.unwritten", entry=data.decode())
+            return False
+        self._metrics.entries(Device.STORE, Written.WRITTEN)
+        _audit.info("entry.written", entry=data.decode(), hash=self._head)
+        return True
+
+    async def flush(self) -> None:
+        """What waits is written, marked as late. Raises `StoreUnavailable`: something still waits."""
+        while self._waiting:
+            data = self._waiting[0]
+            await self._write(healed(data))
+            self._waiting.popleft()
+            self._metrics.entries(Device.STORE, Written.HEALED)
+            _audit.info("entry.healed", entry=data.decode(), hash=self._head)
+
+    async def _write(self, entry: bytes) -> None:
+        for _ in range(ROUNDS):
+            done = await self._store.append(
+                self._head, entry, link(self._key, self._head, entry), within=WITHIN_SECONDS
+            )
+            self._head = done.head
+            if done.done:
+                return
+        raise StoreUnavailable("the chain grows faster than it can be written to")

@@ -1,0 +1,66 @@
+"""The trail in other systems' words: every entry, every form, nothing invented and nothing lost."""
+
+from __future__ import annotations
+
+from random import Random
+
+import orjson
+import pytest
+from books import some_book
+
+from gateway.audit import row
+from gateway.audit.formats import Format, rendered
+from gateway.store.contract import TrailEntry
+
+LINES = some_book(Random(1), entries=30).export().splitlines(keepends=True)[:-1]  # noqa: S311 -- the same every time
+FAILED = row.line(
+    TrailEntry(
+        bucket=3,
+        seq=4,
+        at=1_700_000_000_123,
+        link="ab" * 32,
+        entry=orjson.dumps(
+            {"actor": "a=b\\c", "call_id": "c1", "node": "n", "reason": "r", "tenant": "t", "type": "mute.failed"}
+        ),
+    )
+)
+
+
+def test_lines_are_lines() -> None:
+    """`jsonl` is the line itself."""
+    assert all(rendered(line, Format.JSONL) == line for line in LINES)
+
+
+@pytest.mark.parametrize("form", [Format.OCSF, Format.ECS])
+def test_json_forms_hold_the_whole_entry(form: Format) -> None:
+    """One JSON object a line, with the entry as it is inside, and nothing empty."""
+    for line in LINES:
+        found = orjson.loads(rendered(line, form))
+        assert found[{"ocsf": "unmapped", "ecs": "redaction_gateway"}[form]] == orjson.loads(line)
+        assert b"null" not in rendered(line, form)
+
+
+def test_ocsf_is_api_activity() -> None:
+    """Class 6003: what was done, by whom, whether it failed; `type_uid` is class and activity."""
+    found = orjson.loads(rendered(FAILED, Format.OCSF))
+    assert (found["class_uid"], found["activity_id"], found["type_uid"]) == (6003, 3, 600_303)
+    assert (found["status_id"], found["api"]["operation"]) == (2, "mute.failed")
+    assert found["metadata"]["uid"] == "ab" * 32
+
+
+def test_ecs_says_when_and_how_it_went() -> None:
+    """Time by the store's clock, in UTC."""
+    found = orjson.loads(rendered(FAILED, Format.ECS))
+    assert found["@timestamp"] == "2023-11-14T22:13:20.123+00:00"
+    assert found["event"]["outcome"] == "failure"
+    assert orjson.loads(rendered(LINES[0], Format.ECS))["event"]["outcome"] == "success"
+
+
+def test_cef_escapes_what_it_must() -> None:
+    """One line; equal signs and backslashes of values are marked."""
+    text = rendered(FAILED, Format.CEF).decode()
+    assert text.startswith("CEF:0|redaction-gateway|redaction-gateway|")
+    assert text.count("\n") == 1
+    assert "suser=a\\=b\\\\c " in text
+    assert "externalId=3-4" in text
+    assert " cs4=" not in text

@@ -1,0 +1,103 @@
+"""What the trail says of access."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.audit.entry import Entry, EntryType
+from gateway.auth.changes import changes
+from gateway.auth.keys import Denied, Reason
+from gateway.auth.notices import AT_ONCE, Notices
+from gateway.auth.scopes import Scope
+from gateway.settings import Client, ClientKey
+
+
+class Register:
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.wrote = asyncio.Event()
+
+    async def write(self, entry: Entry) -> bool:
+        self.entries.append(entry)
+        self.wrote.set()
+        return True
+
+
+def key(letter: str, **said: object) -> ClientKey:
+    return ClientKey.model_validate({"kid": letter * 8, "hash": "0" * 64, **said})
+
+
+def client(*keys: ClientKey, **said: object) -> Client:
+    return Client.model_validate({"tenant": "acme", "scopes": {Scope.MUTE}, "keys": keys, **said})
+
+
+async def test_a_flood_of_denials_is_a_few_entries_and_a_number() -> None:
+    """Each entry says why and from where; the last of a batch how many it stands for: none is missing."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    for number in range(1_000):
+        denied = Denied(reason=Reason.WRONG_SECRET, kid="aaaaaaaa", client="crm", tenant="acme")
+        notices.denied(denied, address="192.0.2.1", request_id=f"r-{number:06}")
+    async with notices.writing():
+        await register.wrote.wait()
+    assert len(register.entries) == AT_ONCE
+    first, last = register.entries[0], register.entries[-1]
+    assert (first.type, first.reason, first.address) == (EntryType.ACCESS_DENIED, "wrong-secret", "192.0.2.1")
+    assert (first.tenant, first.client, first.kid, first.request_id) == ("acme", "crm", "aaaaaaaa", "r-000000")
+    assert sum(entry.count or 1 for entry in register.entries) == 1_000
+    assert last.count == 1_000 - AT_ONCE + 1
+    assert first.call_id is None
+
+
+async def test_the_next_flood_is_written_too() -> None:
+    """After a pause, by the same task."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    async with notices.writing(), asyncio.timeout(30):
+        for _ in range(2):
+            notices.denied(Denied(reason=Reason.MISSING), address=None, request_id="r")
+            await register.wrote.wait()
+            register.wrote.clear()
+    assert len(register.entries) == 2
+
+
+async def test_what_is_left_is_written_at_the_end() -> None:
+    """A stop loses none; a stranger has no tenant."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    async with notices.writing():
+        notices.denied(Denied(reason=Reason.MISSING), address=None, request_id="r")
+    assert [(entry.tenant, entry.client) for entry in register.entries] == [("-", None)]
+
+
+CASES = {
+    "nothing": ({"crm": client(key("a"))}, {"crm": client(key("a"))}, []),
+    "added": ({"crm": client()}, {"crm": client(key("a"))}, [("key.added", "crm", "aaaaaaaa")]),
+    "removed": ({"crm": client(key("a"))}, {"crm": client()}, [("key.removed", "crm", "aaaaaaaa")]),
+    "rotated": (
+        {"crm": client(key("a"))},
+        {"crm": client(key("a", expires_at="2030-01-01T00:00:00Z"), key("b"))},
+        [("key.changed", "crm", "aaaaaaaa"), ("key.added", "crm", "bbbbbbbb")],
+    ),
+    "handed-over": (
+        {"crm": client(key("a")), "ivr": client()},
+        {"crm": client(), "ivr": client(key("a"))},
+        [("key.removed", "crm", "aaaaaaaa"), ("key.added", "ivr", "aaaaaaaa")],
+    ),
+    "scopes": ({"crm": client()}, {"crm": client(scopes=set())}, [("client.changed", "crm", None)]),
+    "clients": (
+        {"crm": client()},
+        {"ivr": client()},
+        [("client.removed", "crm", None), ("client.added", "ivr", None)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_change_is_named(name: str) -> None:
+    """Who got which key, who lost one, who may what: nothing more, and no secret."""
+    before, after, expected = CASES[name]
+    found = [(change.type.value, change.client, change.kid) for change in changes(before, after)]
+    assert found == expected

@@ -1,0 +1,59 @@
+"""The README as tests read it: sections, tables, words, commands; and the modules that it speaks of."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+GATEWAY = ROOT / "gateway"
+PROGRAM = Path(sys.executable).with_name("redaction-gateway")
+
+
+def section(heading: str) -> str:
+    """What stands under a heading, up to the next one of any level."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found, f"README has no section {heading!r}"
+    return found[1]
+
+
+def table(heading: str) -> list[tuple[str, ...]]:
+    """The rows of the first table under a heading, without its head."""
+    text = section(heading)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [tuple(re.split(r"\s*(?<!\\)\|\s*", line.strip("| "))) for line in lines[2:]]
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Every command line that a reader is told to type."""
+    typed = "\n".join([*blocks("console"), *blocks("sh")]).replace("\\\n", " ")
+    return [line.removeprefix("$ ").strip() for line in typed.splitlines() if line.strip()]
+
+
+def modules(*without: str) -> Iterator[tuple[str, str]]:
+    for file in sorted(GATEWAY.rglob("*.py")):
+        name = file.relative_to(GATEWAY).as_posix()
+        if name not in without:
+            yield name, file.read_text()
+
+
+def limit(phrase: str) -> str:
+    """The one point of the limits that has this phrase in it; nothing where there is none."""
+    points = re.split(r"^- ", section("Limits today"), flags=re.MULTILINE)[1:]
+    found = [point for point in points if phrase in point]
+    assert len(found) <= 1
+    return "".join(found)

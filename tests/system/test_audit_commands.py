@@ -1,0 +1,203 @@
+"""What an operator and an auditor do with the trail, with real processes: while the gateway runs and when it does
+not, and what becomes of it when somebody meddles."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import yaml
+from processes import ask, run, sandbox
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator, Mapping
+
+    from processes import Process
+
+KEYS = {name: base64.b64encode(os.urandom(32)).decode() for name in ("hmac_key", "signing_key")}
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="rgw-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def configured(directory: Path, **audit: object) -> str:
+    """What the sandbox of this directory runs with, as far as the trail goes, unless other keys are given."""
+    file, own = directory / "gateway.yaml", directory / "data" / "sandbox.json"
+    if not audit and own.exists():
+        audit = {name: orjson.loads(own.read_bytes())[name] for name in KEYS}
+    tree = {
+        "environment": "development",
+        "store": {"directory": str(directory / "data")},
+        "audit": audit,
+        "backends": {"pbx": {"vendor": "voicenter", "base_url": "http://127.0.0.1:9/api", "evidence": "accepted"}},
+        "routes": [{"backends": ["pbx"]}],
+    }
+    file.write_text(yaml.safe_dump(tree))
+    return str(file)
+
+
+def audit(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run("audit", *words, "--config", str(directory / "gateway.yaml"), cwd=directory)
+
+
+def entries(text: str) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+def mute(process: Process, call_id: str = "demo-call") -> Mapping[str, Any]:
+    url = f"{process.said['base_url']}/v1/calls/{call_id}/redaction"
+    reply = ask("PUT", url, key=process.said["key"], body={})
+    found: dict[str, Any] = reply.json.get("redaction", reply.json)
+    return found
+
+
+def test_a_trail_from_the_call_to_the_auditor(directory: Path) -> None:
+    """Exported while the gateway runs and after it has ended: the same entries, whole; each answer's `audit` is
+    proven; a byte changed, a line less and a missing end are found; the log's seals agree."""
+    with sandbox(directory / "data") as process:
+        configured(directory)
+        answer = mute(process)
+        mute(process, "demo-call-2")
+        live = audit(directory, "export")
+        assert live.returncode == 0, live.stderr
+        assert audit(directory, "verify").returncode == 0
+        assert process.stop() == 0
+    *lines, last = entries(live.stdout)
+    assert {"bucket", "seq", "hash", "call_id", "type", "client"} <= set.intersection(
+        *(set(line) for line in lines if "call_id" in line and "client" in line)
+    )
+    assert last["type"] == "export.ended"
+    assert len(last["heads"]) == 64
+    assert any(line["type"] == "trail.exported" and line["client"] == "operator" for line in lines)
+
+    file = directory / "trail.jsonl"
+    ended = audit(directory, "export", "--output", str(file))
+    assert ended.returncode == 0, ended.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert {(one["bucket"], one["seq"], one["hash"]) for one in lines} <= {
+        (one["bucket"], one["seq"], one["hash"]) for one in entries(file.read_text())[:-1]
+    }
+    whole = audit(directory, "verify", str(file), "--log", str(directory / "data" / "stderr"))
+    assert whole.returncode == 0, whole.stdout
+    assert whole.stdout.startswith("whole: ")
+
+    paper = directory / "answer.json"
+    paper.write_bytes(orjson.dumps({"audit": answer["audit"]}))
+    for words in ((str(paper), str(file)), (str(paper),)):
+        proof = audit(directory, "prove", *words)
+        assert proof.returncode == 0, proof.stdout
+        assert "proven: " in proof.stdout
+        assert answer["audit"]["hash"] in proof.stdout
+
+    data = file.read_bytes()
+    rows = data.splitlines(keepends=True)
+    for wrong in (data.replace(b'"protected":true', b'"protected":false', 1), b"".join(rows[1:]), b"".join(rows[:-1])):
+        file.write_bytes(wrong)
+        found = audit(directory, "verify", str(file))
+        assert found.returncode == 1
+        assert found.stdout.startswith("WRONG: ")
+    assert audit(directory, "verify", str(directory / "none")).returncode == 2
+    assert not list(directory.glob("*.part"))
+
+
+def test_selections_and_forms(directory: Path) -> None:
+    """By call, tenant and time: only these, and verified; in the forms of others: one line for each entry."""
+    with sandbox(directory / "data") as process:
+        configured(directory)
+        mute(process)
+        mute(process, "demo-call-2")
+        process.stop()
+    file = directory / "some.jsonl"
+    for words, expected in (
+        (("--call", "demo-call"), {"demo-call"}),
+        (("--tenant", "nobody"), set()),
+        (("--until", "2020-01-01"), set()),
+        (("--since", "2020-01-01T00:00:00+02:00", "--call", "demo-call-2"), {"demo-call-2"}),
+    ):
+        done = audit(directory, "export", "--output", str(file), *words)
+        assert done.returncode == 0, done.stderr
+        assert {one["call_id"] for one in entries(file.read_text())[:-1]} == expected
+        assert audit(directory, "verify", str(file)).returncode == 0
+    whole = audit(directory, "export")
+    for form in ("ocsf", "ecs", "cef"):
+        other = audit(directory, "export", "--format", form)
+        assert other.stdout.count("\n") == whole.stdout.count("\n") - 1
+    assert audit(directory, "export", "--since", "yesterday").returncode == 2
+    paper = directory / "answer.json"
+    paper.write_text('{"audit": {"bucket": 1, "seq": 1, "hash": "x"}}')
+    assert audit(directory, "prove", str(paper), str(file)).returncode == 1
+    paper.write_text("{}")
+    assert audit(directory, "prove", str(paper)).returncode == 2
+    assert audit(directory, "prove", str(directory / "none")).returncode == 2
+
+
+def test_an_archive_and_what_is_old(directory: Path) -> None:
+    """The archive is whole and grows; a broken one is refused; trimming is for a gateway that runs, and takes
+    nothing that is young."""
+    archive = str(directory / "archive")
+    with sandbox(directory / "data") as process:
+        configured(directory)
+        mute(process)
+        first = audit(directory, "archive", archive)
+        assert first.returncode == 0, first.stderr
+        trimmed = audit(directory, "archive", archive, "--trim")
+        assert trimmed.returncode == 0, trimmed.stderr
+        assert "0 entries taken away" in trimmed.stdout
+        process.stop()
+    assert audit(directory, "archive", archive, "--trim").returncode == 2
+    assert audit(directory, "archive", archive).returncode == 0
+    checked = audit(directory, "verify", archive)
+    assert checked.returncode == 0, checked.stdout
+    (directory / "archive" / "00000001.entries.jsonl.gz").write_bytes(b"")
+    assert audit(directory, "verify", archive).returncode == 1
+    (directory / "archive" / "00000001.manifest.json").write_bytes(b"{}")
+    assert audit(directory, "archive", archive).returncode == 1
+
+
+def test_another_key_verifies_nothing(directory: Path) -> None:
+    """With keys that are not the trail's every entry and every signature is wrong; `keys` names what there is."""
+    with sandbox(directory / "data") as process:
+        configured(directory)
+        mute(process)
+        process.stop()
+    file = directory / "trail.jsonl"
+    assert audit(directory, "export", "--output", str(file)).returncode == 0
+    listed = audit(directory, "keys").stdout.splitlines()
+    old = listed[-1].split()[-1]
+    used = orjson.loads((directory / "data" / "sandbox.json").read_bytes())["hmac_key"]
+    configured(directory, **KEYS, old_hmac_keys=[used], old_public_keys=[old])
+    assert audit(directory, "verify", str(file)).returncode == 0
+    assert [line.split()[0] for line in audit(directory, "keys").stdout.splitlines()] == [
+        "setting",
+        "hmac_key",
+        "old_hmac_keys",
+        "signing_key",
+        "old_public_keys",
+    ]
+    configured(directory, **KEYS)
+    wrong = audit(directory, "verify", str(file))
+    assert wrong.returncode == 1
+    assert "signature: " in wrong.stdout
+    assert "edited: " in wrong.stdout
+
+
+def test_there_is_no_trail(directory: Path) -> None:
+    """A directory without a store is said to be one, and stays as it is."""
+    configured(directory)
+    for words in (("export",), ("verify",), ("archive", str(directory / "a"))):
+        done = audit(directory, *words)
+        assert done.returncode == 1
+        assert "no trail" in done.stderr
+    assert not (directory / "data").exists()
