@@ -26,7 +26,7 @@ from gateway.catchup import Catchup
 from gateway.evidence import due_at
 from gateway.local import LocalCalls
 from gateway.metrics import Device, Written
-from gateway.model import Redaction
+from gateway.model import Action, Redaction
 from gateway.step import Draft, Recorded, Step
 from gateway.store.codec import encode
 from gateway.store.contract import Change, Committed, Stored, StoreUnavailable, bucket
@@ -34,6 +34,7 @@ from gateway.view import TrailView
 
 if TYPE_CHECKING:
     from gateway.audit.device import Trail
+    from gateway.audit.entry import Entry
     from gateway.clock import Clock
     from gateway.evidence import Policy
     from gateway.metrics import Metrics
@@ -180,16 +181,16 @@ class Ledger:
             due_at=self._due(after, step.busy_ms) if alive else None,
             keep_ms=None if alive else self._keep_ms,
         )
-        note = self._note(change, needed=step.needed) if entry else None
+        held = _held(redaction, after, described) if described else ()
+        note = self._note(change, held, needed=step.needed) if entry else None
         return Draft(change=change, outcome=outcome, note=note, written=self._writes(note) if note else None)
 
     def _due(self, redaction: Redaction, busy_ms: int) -> int:
         now = self._clock.ms()
         return max(now + busy_ms, due_at(redaction, now=now, policy=self._policy))
 
-    def _note(self, change: Change, *, needed: bool) -> Note:
-        key, before = change.after.key, change.before
-        had = before.redaction.holds if before else ()
+    def _note(self, change: Change, held: tuple[tuple[str, str], ...], *, needed: bool) -> Note:
+        key = change.after.key
         return Note(
             op=change.op,
             tenant=key.tenant,
@@ -198,7 +199,7 @@ class Ledger:
             at=self._clock.ms(),
             needed=needed,
             open=change.after.open,
-            held=tuple((hold.key.client, hold.key.name) for hold in change.after.holds if hold not in had),
+            held=held,
             entry=change.entry,
             state=encode(change.after),
         )
@@ -258,9 +259,9 @@ class Ledger:
     def _local_draft(self, key: CallKey, step: Step[_T], drafts: list[Draft[_T]]) -> tuple[Draft[_T], Redaction]:
         """The step decided on what is known here, which is what it was decided on unless others were faster."""
         local, known = self.local.get(key), self._known.get(key)
-        if local is not None and local.lacking:
-            return self._draft(known, local.redaction, step), local.redaction
         before = known.redaction if known else Redaction(key=key)
+        if local is not None and (local.lacking or local.redaction.revision > before.revision):
+            return self._draft(known, local.redaction, step), local.redaction
         usable = drafts and drafts[-1].change.before == known
         return drafts[-1] if usable else self._draft(known, before, step), before
 
@@ -310,6 +311,13 @@ class Ledger:
         if not redaction.open:
             self.local.forget(key)
             self._journal.forget(key.tenant, key.call_id)
+
+
+def _held(before: Redaction, after: Redaction, entry: Entry) -> tuple[tuple[str, str], ...]:
+    """The holds that a step took or asked for again, which changes nothing but means that it must be there."""
+    asked = (entry.client, entry.hold) if entry.action is Action.MUTE else None
+    names = ((hold, (hold.key.client, hold.key.name)) for hold in after.holds)
+    return tuple(name for hold, name in names if hold not in before.holds or name == asked)
 
 
 def _text(entry: bytes) -> str:

@@ -18,7 +18,7 @@ from gateway.evidence import Policy
 from gateway.heal import Healer
 from gateway.ledger import Ledger, Step
 from gateway.metrics import Metrics
-from gateway.model import CallKey, Hold, HoldKey, Parties, Recorder, Redaction, Target, Vendor
+from gateway.model import Action, CallKey, Hold, HoldKey, Parties, Recorder, Redaction, Target, Vendor
 from gateway.store.contract import BUCKETS, StoreUnavailable, bucket
 from gateway.store.watch import StoreWatch
 
@@ -92,7 +92,16 @@ class Life:
         def begin(redaction: Redaction) -> tuple[Redaction, None]:
             return decide.mute(redaction, asked(hold)), None
 
-        return await self.ledger.step(key, step(op, begin, EntryType.MUTE_INTENDED, needed=needed))
+        return await self.ledger.step(key, step(op, begin, EntryType.MUTE_INTENDED, needed=needed, hold=hold))
+
+    async def let_go(self, op: str, *, hold: str, key: CallKey = KEY) -> Any:  # noqa: ANN401 -- recorded
+        """One hold of several."""
+
+        def drop(redaction: Redaction) -> tuple[Redaction, None]:
+            left = tuple(one for one in redaction.holds if one.key.name != hold)
+            return replace(redaction, holds=left, revision=redaction.revision + 1), None
+
+        return await self.ledger.step(key, step(op, drop, EntryType.HOLD_DROPPED))
 
     async def drop(self, op: str, *, key: CallKey = KEY) -> Any:  # noqa: ANN401 -- recorded
         def end(redaction: Redaction) -> tuple[Redaction, None]:
@@ -130,13 +139,18 @@ def step(
     *,
     needed: bool = True,
     within: float = WITHIN,
+    hold: str | None = None,
 ) -> Step[None]:
+    """`hold` is the one that a mute asks for."""
+    action, client = (Action.MUTE, "crm") if hold else (None, None)
+
     def describe(before: Redaction, after: Redaction, _: None) -> Entry | None:
         if kind is None:
             return None
-        return Entry(
+        entry = Entry(
             type=kind, tenant=before.key.tenant, call_id="c1", op=op, node="n", node_ms=5, revision=after.revision
         )
+        return replace(entry, action=action, client=client, hold=hold)
 
     return Step(op=op, decide=transition, describe=describe, within=within, needed=needed)
 

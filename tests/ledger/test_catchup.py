@@ -184,6 +184,30 @@ async def test_a_call_that_moved_on_keeps_what_others_did(one: Life) -> None:
     assert [op for op, _ in await one.trail()] == ["op2", "op1", "op3"]
 
 
+async def test_a_hold_asked_for_again_without_the_store_stands(one: Life) -> None:
+    """It was there already as far as was known here, and somebody else had just let it go."""
+    await one.mute("op1", hold="mine")
+    await one.mute("op2", hold="other")
+    async with life(one.shaky.store, one.journal._segments._directory / "other") as other:
+        await other.let_go("op3", hold="mine")
+    one.shaky.away = True
+    await one.mute("op4", hold="mine")
+    one.shaky.away = False
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == {"mine", "other"}
+
+
+async def test_a_call_that_was_healed_is_known_when_the_store_is_away_again(one: Life) -> None:
+    """The next mute stands on what the healing came to, not on what was known before it."""
+    one.shaky.away = True
+    await one.mute("op1", hold="first")
+    one.shaky.away = False
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    one.shaky.away = True
+    recorded = await one.mute("op2", hold="second")
+    assert one.holds(recorded.redaction) == {"first", "second"}
+
+
 async def test_targets_are_claimed_before_a_call_is_healed(one: Life) -> None:
     """Whoever else may be letting go of the target until then: evidence from before does not count."""
     asked_for: list[Redaction] = []
