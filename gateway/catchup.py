@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.audit.device import Trail
     from gateway.audit.note import Note
     from gateway.clock import Clock
-    from gateway.local import Local, LocalCalls
+    from gateway.local import Local, LocalCalls, Pending
     from gateway.metrics import Metrics
     from gateway.model import Redaction
     from gateway.store.contract import Store, Stored, TrailEntry
@@ -158,7 +158,7 @@ class Catchup:
         while local.pending:
             first = local.pending[0]
             if not self._there(first.note, have):
-                await self._heal(key, local, first.note, within)
+                await self._heal(key, local, first, within)
             local.done(first)
         stored = await self._store.load(key, within=within)
         if stored is not None and not local.pending:
@@ -172,15 +172,18 @@ class Catchup:
             self._acknowledged(note, found.seq, found.link)
         return found is not None
 
-    async def _heal(self, key: CallKey, local: Local, note: Note, within: float) -> None:
+    async def _heal(self, key: CallKey, local: Local, pending: Pending, within: float) -> None:
+        """Ends also when it was seen meanwhile that the store has it."""
         loose_before = await self.claim(local.redaction) if local.redaction.open and not local.mended else 0
         for _ in range(ROUNDS):
             stored = await self._store.load(key, within=within)
+            if pending not in local.pending:
+                return
             newest = local.redaction
-            change = self._change(stored, local, note, loose_before)
+            change = self._change(stored, local, pending.note, loose_before)
             done = await self._store.commit(change, within=within)
             if isinstance(done, Committed):
-                if self._healed(change, done, note):
+                if self._healed(change, done, pending.note):
                     local.mended = local.redaction is newest  # or something more was missed meanwhile
                 return
         raise StoreUnavailable("the call changes faster than it can be healed")

@@ -184,6 +184,23 @@ async def test_a_call_that_moved_on_keeps_what_others_did(one: Life) -> None:
     assert [op for op, _ in await one.trail()] == ["op2", "op1", "op3"]
 
 
+async def test_what_is_found_in_the_store_while_it_is_healed_is_not_healed(one: Life) -> None:
+    """Its answer was lost, and somebody else's look at the whole bucket saw it there meanwhile."""
+    one.shaky.lost = 1
+    await one.mute("op1")
+    local = one.ledger.local.get(KEY)
+    assert local is not None
+    (pending,) = local.pending
+
+    async def found() -> None:
+        local.done(pending)
+
+    one.shaky.loading = found
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert await one.trail() == []
+    assert not local.lacking
+
+
 async def test_a_hold_asked_for_again_without_the_store_stands(one: Life) -> None:
     """It was there already as far as was known here, and somebody else had just let it go."""
     await one.mute("op1", hold="mine")
