@@ -87,7 +87,8 @@ class Judge:
         self._check_once(change)
         self._check_holds(change)
         kind = json.loads(change.entry)["type"] if change.entry else "-"
-        if kind == "unmute.abandoned" and not change.after.open:
+        was_open = change.before is not None and change.before.redaction.open
+        if kind == "unmute.abandoned" and was_open and not change.after.open:
             self.breach("an abandoned order dropped a hold")
         self.say(f"store {_name(key)} r{change.after.revision} {kind} {_shown(change.after)}")
         self._check_state(change.after, f"store says {_name(key)} is protected")
