@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _log = structlog.stdlib.get_logger("reconcile")
 
 TICK_SECONDS = 0.5
-LEASE_MS = 5_000
+LEASE_MS = 2_000  # what a dead pod leaves behind is muted again within three seconds
 STORE_SECONDS = 1.0
 CALLS_AT_ONCE = 64
 NUDGED_SECONDS = 0.25  # between two looks at a call of which there is news all the time
