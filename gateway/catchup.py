@@ -16,6 +16,7 @@ import structlog
 from gateway.audit.chain import GENESIS, link
 from gateway.audit.entry import healed
 from gateway.audit.note import Ack
+from gateway.clock import new_id
 from gateway.decide import loosened
 from gateway.mend import mended
 from gateway.metrics import Device, Written
@@ -73,7 +74,7 @@ class Catchup:
     async def heal(self, key: CallKey, *, within: float) -> None:
         """Nothing is missing of the call when this returns. Raises `StoreUnavailable`: something still is."""
         local = self._local.get(key)
-        if local is None or not local.lacking:
+        if local is None or not local.adrift:
             return
         try:
             async with asyncio.timeout(within), local.healing:
@@ -160,6 +161,8 @@ class Catchup:
             if not self._there(first.note, have):
                 await self._heal(key, local, first, within)
             local.done(first)
+        if local.unclaimed and local.redaction.open:
+            await self._claim(key, local, within)
         stored = await self._store.load(key, within=within)
         if stored is not None and not local.pending:
             local.settled(stored.redaction)
@@ -174,7 +177,8 @@ class Catchup:
 
     async def _heal(self, key: CallKey, local: Local, pending: Pending, within: float) -> None:
         """Ends also when it was seen meanwhile that the store has it."""
-        loose_before = await self.claim(local.redaction) if local.redaction.open and not local.mended else 0
+        claims = local.redaction.open and not local.mended
+        loose_before = await self.claim(local.redaction) if claims else 0
         for _ in range(ROUNDS):
             stored = await self._store.load(key, within=within)
             if pending not in local.pending:
@@ -185,8 +189,35 @@ class Catchup:
             if isinstance(done, Committed):
                 if self._healed(change, done, pending.note):
                     local.mended = local.redaction is newest  # or something more was missed meanwhile
+                    local.unclaimed = local.unclaimed and not claims
                 return
         raise StoreUnavailable("the call changes faster than it can be healed")
+
+    async def _claim(self, key: CallKey, local: Local, within: float) -> None:
+        """All its entries are there, late, and with them a state that was proven before its claims stood."""
+        loose_before = await self.claim(local.redaction)
+        for _ in range(ROUNDS):
+            stored = await self._store.load(key, within=within)
+            if stored is None or not stored.redaction.open or loose_before <= stored.redaction.loose_before:
+                break
+            if isinstance(await self._store.commit(self._loosening(stored, loose_before), within=within), Committed):
+                break
+        else:
+            raise StoreUnavailable("the call changes faster than it can be claimed")
+        local.unclaimed = False
+
+    def _loosening(self, stored: Stored, loose_before: int) -> Change:
+        """Nothing that anybody need hear of: whoever looks after the call proves it anew."""
+        after = loosened(stored.redaction, before=loose_before)
+        return Change(
+            op=new_id(),
+            before=stored,
+            after=replace(after, revision=after.revision + 1),
+            entry=b"",
+            link=stored.head,
+            due_at=self._clock.ms(),
+            keep_ms=None,
+        )
 
     def _change(self, stored: Stored | None, local: Local, note: Note, loose_before: int) -> Change:
         after = self._state(stored.redaction if stored else None, local, loose_before)

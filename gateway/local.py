@@ -42,11 +42,16 @@ class Local:
     healing: asyncio.Lock = field(default_factory=asyncio.Lock)
     mended: bool = False
     spilled: int = 0  # older steps that the store lacks, in the journal alone
+    unclaimed: bool = False  # nobody was asked who else means its recorders
 
     @property
     def lacking(self) -> bool:
         """The store lacks something of it."""
         return bool(self.pending or self.spilled)
+
+    @property
+    def adrift(self) -> bool:
+        return self.lacking or (self.unclaimed and self.redaction.open)
 
     def missed(self) -> Missed:
         at = max(pending.note.at for pending in self.pending)
@@ -58,6 +63,7 @@ class Local:
         self.ours.append(self.redaction)
         self.redaction = after
         self.mended = False
+        self.unclaimed = True
         self.pending.append(pending)
         self.held |= {HoldKey(client=client, name=name) for client, name in note.held}
         return pending
@@ -110,8 +116,8 @@ class LocalCalls:
         return local
 
     def adrift(self) -> tuple[tuple[CallKey, Local], ...]:
-        """Calls that the store lacks something of."""
-        return tuple((key, local) for key, local in self._calls.items() if local.lacking)
+        """Calls that the store lacks something of, were it only who means their recorders."""
+        return tuple((key, local) for key, local in self._calls.items() if local.adrift)
 
     def spill(self, most: int) -> tuple[int, int]:
         """Keep `most` steps, and one of each call, in memory: those of the oldest calls go. Gives how many went that
@@ -161,6 +167,7 @@ class LocalCalls:
             local.journaled = True
             local.held |= {HoldKey(client=client, name=name) for note in lost for client, name in note.held}
             local.mended = False
+            local.unclaimed = True
 
     def _shrink(self) -> None:
         spare = (key for key, local in self._calls.items() if not local.lacking)

@@ -241,6 +241,51 @@ async def test_targets_are_claimed_before_a_call_is_healed(one: Life) -> None:
     assert (await one.state()).loose_before == 123_456
 
 
+@pytest.mark.parametrize("found", [False, True], ids=["by-the-call", "by-the-bucket"])
+async def test_targets_are_claimed_where_only_the_answer_was_lost(one: Life, *, found: bool) -> None:
+    """The store has the mute and nobody knew: its evidence counts once the claims stand, which are asked for once."""
+    asked_for: list[Redaction] = []
+
+    async def claim(redaction: Redaction) -> int:
+        asked_for.append(redaction)
+        return 123_456
+
+    one.ledger.catchup.claim = claim
+    one.shaky.deaf = 1
+    await one.mute("op1")
+    if found:
+        one.ledger.catchup.found(await one.shaky.store.entries(KEY, within=WITHIN))
+    assert [key for key, _ in one.ledger.local.adrift()] == [KEY]
+    for _ in range(2):
+        await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert len(asked_for) == 1
+    assert (await one.state()).loose_before == 123_456
+    assert await one.trail() == [("op1", False)]
+
+
+async def test_a_claim_for_a_call_under_siege_is_not_waited_for(one: Life) -> None:
+    """Somebody changes it each time: still unclaimed, and tried again later."""
+
+    async def claim(_: Redaction) -> int:
+        return 123_456
+
+    one.ledger.catchup.claim = claim
+    one.shaky.deaf = 1
+    await one.mute("op1")
+    async with life(one.shaky.store, one.journal._segments._directory / "other") as other:
+        numbers = iter(range(100))
+
+        async def overtakes(_: Change) -> None:
+            await other.mute(f"o{(number := next(numbers))}", hold=f"hold{number % 8}")
+
+        one.shaky.overtake = overtakes
+        with pytest.raises(StoreUnavailable, match="claimed"):
+            await one.ledger.catchup.heal(KEY, within=WITHIN)
+        one.shaky.overtake = None
+        await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.ledger.local.adrift() == ()
+
+
 async def test_a_call_under_siege_is_not_waited_for(one: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others are always faster: a mute goes on without the store, a healing stops and is tried again."""
     monkeypatch.setattr("gateway.ledger.ROUNDS", 2)
