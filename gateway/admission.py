@@ -18,6 +18,7 @@ from gateway.auth.person import NoTokens
 from gateway.auth.throttle import Throttle
 from gateway.auth.tokens import Terms, TokenVerifier
 from gateway.auth.uses import Uses
+from gateway.beside import beside
 from gateway.reload import LOOK_SECONDS
 from gateway.sources import ConfigurationError
 
@@ -87,12 +88,8 @@ class Admission:
         if configuration is None:
             yield
             return
-        task = asyncio.create_task(self._follow(configuration))
-        try:
+        async with beside(self._follow(configuration)):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
     async def _follow(self, configuration: Configuration) -> None:
         while True:

@@ -16,6 +16,7 @@ import structlog
 
 from gateway.audit.entry import EntryType
 from gateway.audit.note import Note
+from gateway.beside import beside
 from gateway.clock import new_id
 from gateway.describe import Act
 from gateway.model import Origin, Principal
@@ -92,13 +93,8 @@ class Healer:
     @asynccontextmanager
     async def healing(self) -> AsyncIterator[None]:
         """Heal while the block runs."""
-        task = asyncio.create_task(self._work())
-        try:
+        async with beside(self._work()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _work(self) -> None:
         while True:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway.beside import beside
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -43,14 +44,11 @@ class Live:
     @asynccontextmanager
     async def hearing(self, store: Store) -> AsyncIterator[None]:
         """Take word from the store while the block runs; at its end every listener is sent home."""
-        task = asyncio.create_task(self._hear(store))
-        try:
-            yield
-        finally:
-            self.end()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        async with beside(self._hear(store)):
+            try:
+                yield
+            finally:
+                self.end()
 
     def changed(self, key: CallKey) -> None:
         """Whoever waits for this call wakes up."""

@@ -18,6 +18,7 @@ import structlog
 from gateway import decide
 from gateway.audit.entry import EntryType
 from gateway.backoff import LONGEST_SECONDS, Backoff
+from gateway.beside import beside
 from gateway.clock import new_id
 from gateway.decide import Reported
 from gateway.describe import Act
@@ -68,13 +69,10 @@ class Reconciler:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Work the queues while the block runs; at its end what is under way is finished."""
-        task = asyncio.create_task(self._work())
         try:
-            yield
+            async with beside(self._work()):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             self._nudged.clear()
             if self._under_way:
                 await asyncio.wait(set(self._under_way.values()), timeout=self._tools.settings.deadline_seconds)

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.beside import beside
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -116,12 +117,8 @@ class Limits:
     @asynccontextmanager
     async def sharing(self, store: Shared) -> AsyncIterator[None]:
         """Agree with the other pods while the block runs."""
-        task = asyncio.create_task(self._share_on(store))
-        try:
+        async with beside(self._share_on(store)):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
     async def _share_on(self, store: Shared) -> None:
         while True:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.audit.entry import Entry, EntryType
+from gateway.beside import beside
 from gateway.clock import new_id
 
 if TYPE_CHECKING:
@@ -72,12 +73,10 @@ class Notices:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
         """Write while the block runs; at its end what is left."""
-        task = asyncio.create_task(self._write_on())
         try:
-            yield
+            async with beside(self._write_on()):
+                yield
         finally:
-            task.cancel()
-            await asyncio.wait({task})
             await self._write()
 
     async def _write_on(self) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.beside import beside
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -39,12 +40,10 @@ class Uses:
     @asynccontextmanager
     async def telling(self) -> AsyncIterator[None]:
         """Tell while the block runs, and once more at its end."""
-        task = asyncio.create_task(self._tell_on())
         try:
-            yield
+            async with beside(self._tell_on()):
+                yield
         finally:
-            task.cancel()
-            await asyncio.wait({task})
             await self.tell()
 
     async def _tell_on(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway.beside import beside
 from gateway.clock import new_id
 from gateway.metrics import Device
 from gateway.store.contract import StoreError, StoreUnavailable
@@ -86,13 +87,8 @@ class StoreWatch:
             await self._probe(within=OPENING_SECONDS)
         except StoreUnavailable as error:
             self._say(up=False, error=error)
-        task = asyncio.create_task(self._ask())
-        try:
+        async with beside(self._ask()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _ask(self) -> None:
         while True:

@@ -7,10 +7,9 @@ signed by a key of ours is nothing to go on from, and a pod that lacks the newes
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections import defaultdict, deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from gateway.audit import row, seal
 from gateway.audit.entry import Entry, EntryType
 from gateway.audit.seal import Checkpoint, Lost
 from gateway.audit.signed import line_hash
+from gateway.beside import beside
 from gateway.clock import new_id
 from gateway.store.contract import StoreUnavailable
 from gateway.trail import heads as kept_heads
@@ -90,13 +90,10 @@ class Sealer:
     @asynccontextmanager
     async def sealing(self) -> AsyncIterator[None]:
         """Seal while the block runs, and what is new once more at its end."""
-        task = asyncio.create_task(self._work())
         try:
-            yield
+            async with beside(self._work()):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             await self.turn()
 
     async def _work(self) -> None:

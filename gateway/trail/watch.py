@@ -6,8 +6,7 @@ this process ends: somebody has to look.
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +17,7 @@ from gateway.audit.entry import Entry, EntryType
 from gateway.audit.findings import Findings, Kind
 from gateway.audit.seal import Head
 from gateway.audit.sealchain import SealChain
+from gateway.beside import beside
 from gateway.clock import new_id
 from gateway.store.contract import BUCKETS, StoreUnavailable
 from gateway.trail import heads as kept_heads
@@ -71,13 +71,8 @@ class Watch:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Look while the block runs."""
-        task = asyncio.create_task(self._work())
-        try:
+        async with beside(self._work()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _work(self) -> None:
         while True:
