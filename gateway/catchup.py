@@ -11,16 +11,17 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import orjson
 import structlog
 
 from gateway.audit.chain import GENESIS, link
-from gateway.audit.entry import healed
+from gateway.audit.entry import EntryType, healed
 from gateway.audit.note import Ack
 from gateway.clock import new_id
 from gateway.decide import loosened
-from gateway.mend import mended
+from gateway.mend import SKEW_MS, mended
 from gateway.metrics import Device, Written
-from gateway.model import CallKey
+from gateway.model import CallKey, HoldKey
 from gateway.store.contract import Change, Committed, StoreUnavailable, bucket
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _audit = structlog.stdlib.get_logger("audit")
 MISSED = 50_000
 LATE = 10_000
 NOTES_AT_ONCE = 64  # one sync for so many
+_LET_GO = {EntryType.UNMUTE_UNCHANGED, EntryType.HOLD_DROPPED, EntryType.UNMUTE_CONFIRMED}
 ROUNDS = 16  # how often a call is tried anew because somebody else was faster
 
 
@@ -156,6 +158,7 @@ class Catchup:
     async def _heal_all(self, key: CallKey, local: Local, within: float) -> None:
         known = await self._store.entries(key, within=within) if local.pending else ()
         have = {entry.entry: entry for entry in known}
+        local.held -= _let_go(known, local)
         while local.pending:
             first = local.pending[0]
             if not self._there(first.note, have):
@@ -259,6 +262,15 @@ class Catchup:
 
     def _acknowledged(self, note: Note, seq: int, hash_: str) -> None:
         self._journal.tell(Ack(op=note.op, bucket=note.bucket, seq=seq, link=hash_))
+
+
+def _let_go(entries: Iterable[TrailEntry], local: Local) -> set[HoldKey]:
+    """Holds that their clients ended at others, who did not know of them, after all that was missed here."""
+    if not local.pending:
+        return set()
+    since = local.missed().at + SKEW_MS
+    later = [orjson.loads(entry.entry) for entry in entries if entry.at > since]
+    return {HoldKey(client=one["client"], name=one["hold"]) for one in later if one["type"] in _LET_GO}
 
 
 async def _unclaimed(_: Redaction) -> int:

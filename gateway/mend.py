@@ -1,7 +1,8 @@
 """What the store's state becomes when it gets what it missed: pure. It can only become tighter.
 
-A call that went its own way meanwhile gets the holds that only we know of, by the same decision as any mute; a
-hold that somebody has let go, an unmute, the end of a call are never carried over.
+A call that went its own way meanwhile gets the holds that only we know of, by the same decision as any mute, also
+when others, who could not know of them, let go all of theirs; a hold that its own client has let go, an unmute, the
+end of a call are never carried over.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.model import Hold, HoldKey, Recorder, Redaction
 
 SKEW_MS = 2_000  # nodes' clocks differ by less
+# A call that was closed longer than this after what was missed is over: its extension may have another one by now.
+CALL_MS = 15 * 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ def mended(current: Redaction | None, missed: Missed) -> Redaction:
     newest = replace(missed.newest, order=None)
     if current is None:
         return replace(newest, revision=max(1, newest.revision))
-    if current.closed_at is not None and current.closed_at > missed.at + SKEW_MS:
+    if current.closed_at is not None and current.closed_at > missed.at + CALL_MS:
         return current
     if current in missed.ours and tightens(current, newest):
         return newest

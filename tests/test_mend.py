@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mend import SKEW_MS, Missed, mended, tightens
+from gateway.mend import CALL_MS, Missed, mended, tightens
 from gateway.model import (
     CallKey,
     Evidence,
@@ -105,13 +105,13 @@ def test_a_hold_that_the_store_once_had_is_not_taken_again() -> None:
     )
 
 
-def test_a_redaction_closed_later_stays_closed() -> None:
-    """The holder let go after what was missed, beyond any doubt of clocks: it is not muted again. Within that doubt
-    it is."""
-    closed = replace(redaction(revision=9), closed_at=1_000 + SKEW_MS + 1)
+def test_a_redaction_closed_long_after_stays_closed() -> None:
+    """Whoever closed it did not know of the hold that was missed: it is muted again, as long as the call may last."""
+    closed = replace(redaction(revision=9), closed_at=1_000 + CALL_MS + 1)
     assert mended(closed, missed(redaction("a"), "a")) == closed
-    doubtful = replace(closed, closed_at=1_000 + SKEW_MS)
+    doubtful = replace(closed, closed_at=1_000 + CALL_MS)
     assert mended(doubtful, missed(redaction("a"), "a")).open
+    assert mended(doubtful, missed(redaction("a"))) == doubtful
 
 
 def test_a_store_that_forgot_gets_the_newest() -> None:

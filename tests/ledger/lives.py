@@ -92,7 +92,9 @@ class Life:
         def begin(redaction: Redaction) -> tuple[Redaction, None]:
             return decide.mute(redaction, asked(hold)), None
 
-        return await self.ledger.step(key, step(op, begin, EntryType.MUTE_INTENDED, needed=needed, hold=hold))
+        return await self.ledger.step(
+            key, step(op, begin, EntryType.MUTE_INTENDED, needed=needed, action=Action.MUTE, hold=hold)
+        )
 
     async def let_go(self, op: str, *, hold: str, key: CallKey = KEY) -> Any:  # noqa: ANN401 -- recorded
         """One hold of several."""
@@ -101,13 +103,15 @@ class Life:
             left = tuple(one for one in redaction.holds if one.key.name != hold)
             return replace(redaction, holds=left, revision=redaction.revision + 1), None
 
-        return await self.ledger.step(key, step(op, drop, EntryType.HOLD_DROPPED))
+        return await self.ledger.step(key, step(op, drop, EntryType.HOLD_DROPPED, action=Action.UNMUTE, hold=hold))
 
-    async def drop(self, op: str, *, key: CallKey = KEY) -> Any:  # noqa: ANN401 -- recorded
+    async def drop(self, op: str, *, hold: str = "default", at: int = 10**13, key: CallKey = KEY) -> Any:  # noqa: ANN401 -- recorded
+        """Its order ends the redaction, whoever else held it."""
+
         def end(redaction: Redaction) -> tuple[Redaction, None]:
-            return replace(redaction, holds=(), revision=redaction.revision + 1, closed_at=10**13), None
+            return replace(redaction, holds=(), revision=redaction.revision + 1, closed_at=at), None
 
-        return await self.ledger.step(key, step(op, end, EntryType.UNMUTE_CONFIRMED))
+        return await self.ledger.step(key, step(op, end, EntryType.UNMUTE_CONFIRMED, action=Action.UNMUTE, hold=hold))
 
     async def trail(self, key: CallKey = KEY) -> list[tuple[str, bool]]:
         entries = await self.shaky.store.entries(key, within=WITHIN)
@@ -139,10 +143,11 @@ def step(
     *,
     needed: bool = True,
     within: float = WITHIN,
+    action: Action | None = None,
     hold: str | None = None,
 ) -> Step[None]:
-    """`hold` is the one that a mute asks for."""
-    action, client = (Action.MUTE, "crm") if hold else (None, None)
+    """`hold` is the one that `action` is about."""
+    client = "crm" if hold else None
 
     def describe(before: Redaction, after: Redaction, _: None) -> Entry | None:
         if kind is None:

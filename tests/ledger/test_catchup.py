@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import decide
+from gateway.clock import Clock
 from gateway.local import Pending
 from gateway.store.contract import StoreUnavailable
 
@@ -212,6 +213,22 @@ async def test_a_hold_asked_for_again_without_the_store_stands(one: Life) -> Non
     one.shaky.away = False
     await one.ledger.catchup.heal(KEY, within=WITHIN)
     assert one.holds(await one.state()) == {"mine", "other"}
+
+
+@pytest.mark.parametrize("let_go", [False, True], ids=["by-others", "by-its-own-client"])
+async def test_a_call_that_others_closed_is_muted_again(
+    one: Life, monkeypatch: pytest.MonkeyPatch, *, let_go: bool
+) -> None:
+    """They did not know of the hold, which stands; one that its own client has ended there since does not."""
+    monkeypatch.setattr("gateway.catchup.SKEW_MS", -1)
+    async with life(one.shaky.store, one.journal._segments._directory / "other") as other:
+        await other.mute("op1", hold="theirs")
+        one.shaky.away = True
+        await one.mute("op2", hold="mine")
+        await other.drop("op3", hold="mine" if let_go else "theirs", at=Clock().ms())
+    one.shaky.away = False
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == (set() if let_go else {"mine"})
 
 
 async def test_a_call_that_was_healed_is_known_when_the_store_is_away_again(one: Life) -> None:

@@ -45,15 +45,13 @@ class OrderSeen:
 @dataclass(slots=True, kw_only=True)
 class Account:
     """What one holder of one call may rely on. `under_way` are its requests; `muddled` when they overlapped;
-    `local` when the store did not hear of the last one: who let go meanwhile knew nothing of it, and has `closed`
-    the call that way."""
+    `local` when the store did not hear of the last one: who let go meanwhile knew nothing of it."""
 
     owed: bool = False
     let_go: bool = False
     under_way: int = 0
     muddled: bool = False
     local: bool = False
-    closed: bool = False
 
 
 @dataclass(kw_only=True)
@@ -90,9 +88,6 @@ class Judge:
         self._check_holds(change)
         kind = json.loads(change.entry)["type"] if change.entry else "-"
         was_open = change.before is not None and change.before.redaction.open
-        if was_open and not change.after.open:
-            for account in (account for (of, _, _), account in self.accounts.items() if of == key):
-                account.closed = account.local
         if kind == "unmute.abandoned" and was_open and not change.after.open:
             self.breach("an abandoned order dropped a hold")
         self.say(f"store {_name(key)} r{change.after.revision} {kind} {_shown(change.after)}")
@@ -241,8 +236,7 @@ class Judge:
         row = self.vault.data.rows.get(key)
         holds = row.state.holds if row and row.state else ()
         let_go = any(order.key == key and (client, name) in order.drops for order in self.orders.values())
-        lost = account.closed or row is None or row.state is None or row.state.closed_at is not None
-        if account.local and (let_go or lost):
+        if account.local and let_go:
             return
         if self._alive(key) and not any((h.key.client, h.key.name) == (client, name) for h in holds):
             self.breach(f"a hold was lost: {_name(key)} {client}/{name}")

@@ -184,7 +184,7 @@ class Story:
             if not answer.document.protected and not answer.pending:
                 self.judge.breach("a 2xx on PUT that does not mean protected")
             account.owed = account.owed or (resume is None and answer.document.durability != "none")
-            account.local, account.closed = answer.document.durability in {"journal", "none"}, False
+            account.local = answer.document.durability in {"journal", "none"}
         elif isinstance(answer, Failure) and answer.code is Code.CALL_NOT_FOUND:
             account.owed = False
         if resume is not None:
