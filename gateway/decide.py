@@ -13,8 +13,9 @@ import enum
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gateway.evidence import NEXT_CALL_MS, knowing, protected, recorder_state
-from gateway.model import BLAME, Blame, CallStatus, Fault, Order, OrderKind, Parties, Result, union
+from gateway.evidence import knowing, protected, recorder_state
+from gateway.meant import found, merged, over
+from gateway.model import BLAME, Blame, Fault, Order, OrderKind, Parties, Result, union
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ def mute(redaction: Redaction, event: MuteAsked) -> Redaction:
         replace(
             redaction,
             holds=_held(redaction.holds, event.hold),
-            recorders=_merged(redaction.recorders, event),
+            recorders=merged(redaction.recorders, event.recorders, retarget=event.retarget),
             order=None,
         ),
         event.at,
@@ -61,31 +62,12 @@ def _held(holds: tuple[Hold, ...], hold: Hold) -> tuple[Hold, ...]:
     return tuple(replace(hold, parties=old.parties | hold.parties) if old.key == hold.key else old for old in holds)
 
 
-def _merged(known: tuple[Recorder, ...], event: MuteAsked) -> tuple[Recorder, ...]:
-    """Recorders already known keep what was seen of them unless the request points them elsewhere."""
-    asked = {recorder.backend: recorder for recorder in event.recorders}
-    kept = tuple(
-        asked[old.backend] if event.retarget and old.backend in asked and _elsewhere(old, asked[old.backend]) else old
-        for old in known
-    )
-    names = {old.backend for old in known}
-    return (*kept, *(new for new in event.recorders if new.backend not in names))
-
-
 class Step(enum.StrEnum):
     """What dropping a hold needs."""
 
     UNCHANGED = "unchanged"  # there is no such hold
     DROPPED = "dropped"  # others hold the same parties: nothing to send
     ORDERED = "ordered"  # somebody may be recorded again: send, then settle
-
-
-def _elsewhere(old: Recorder, new: Recorder) -> bool:
-    """The request points to another call. Whoever still waits for the extension's next call goes on waiting: a
-    second holder that finds none there now must not end that."""
-    waits = CallStatus.NEXT in old.target.call_status
-    same = replace(new.target, call_status=old.target.call_status) == old.target
-    return new.target != old.target and not (waits and same)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +138,7 @@ def learn(redaction: Redaction, event: Reported, *, policy: Policy) -> Redaction
     after = _learned(redaction, event)
     if after.exposure_ms is None and protected(after, now=event.at, policy=policy):
         after = replace(after, exposure_ms=max(0, event.at - after.requested_at))
-    if _over(after, event.at):
+    if over(after, event.at):
         after = replace(after, holds=(), order=None, closed_at=event.at)
     return _next(redaction, after, event.at)
 
@@ -178,23 +160,13 @@ def _told(redaction: Redaction, recorder: Recorder, event: Reported) -> Recorder
         return recorder
     if result.seen is not None and recorder.seen is not None and result.seen.at < recorder.seen.at:
         return recorder
-    return replace(recorder, seen=result.seen if result.fault is None else _still(recorder, result), fault=result.fault)
+    seen = result.seen if result.fault is None else _still(recorder, result)
+    return replace(found(recorder, result), seen=seen, fault=result.fault)
 
 
 def _still(recorder: Recorder, result: Result) -> Observation | None:
     """After a fault what was seen before is kept to be shown; `fault` already says that it proves nothing."""
     return result.seen or recorder.seen
-
-
-def _over(redaction: Redaction, at: int) -> bool:
-    return (
-        bool(redaction.recorders)
-        and all(recorder.fault is Fault.NO_SUCH_CALL for recorder in redaction.recorders)
-        and not (
-            at < redaction.requested_at + NEXT_CALL_MS
-            and any(CallStatus.NEXT in recorder.target.call_status for recorder in redaction.recorders)
-        )
-    )
 
 
 class Settled(enum.StrEnum):
@@ -291,6 +263,13 @@ def _doubtful(recorder: Recorder, result: Result) -> Observation | None:
     return None if doubtful else recorder.seen
 
 
+def witnessed(redaction: Redaction, event: Reported) -> Redaction:
+    """What recorders are seen to do after the end of a redaction: shown, and nothing follows from it."""
+    if redaction.open or redaction.order is not None:
+        return redaction
+    return _next(redaction, _learned(redaction, event), event.at)
+
+
 def overtaken(redaction: Redaction, event: Reported) -> Redaction:
     """A mute has landed where everybody had been let go meanwhile. The redaction stays closed, and says so."""
     if redaction.open or redaction.order is not None:
@@ -312,10 +291,16 @@ def undated(redaction: Redaction, *, hold: HoldKey, at: int) -> Redaction:
     return _next(redaction, replace(redaction, holds=holds), at)
 
 
-def withdraw(redaction: Redaction, *, hold: HoldKey, at: int) -> Redaction:
-    """A hold that should not have been taken goes again; nothing was sent for it."""
-    left = tuple(other for other in redaction.holds if other.key != hold)
-    return _next(redaction, replace(redaction, holds=left, closed_at=redaction.closed_at if left else at), at)
+def withdraw(redaction: Redaction, *, before: Redaction, hold: HoldKey, at: int) -> Redaction:
+    """A mute that should not have been: its hold is again what it was `before`, and recorders that came with it go
+    again. In a redaction that began with it they stay: somebody else asked for them, too."""
+    had = tuple(other for other in before.holds if other.key == hold)
+    others = tuple(other for other in redaction.holds if other.key != hold)
+    left = (*others, *had)
+    known = {recorder.backend for recorder in (before if before.open else redaction).recorders}
+    recorders = tuple(recorder for recorder in redaction.recorders if recorder.backend in known or not left)
+    after = replace(redaction, holds=left, recorders=recorders, closed_at=redaction.closed_at if left else at)
+    return _next(redaction, after, at)
 
 
 def loosened(redaction: Redaction, *, before: int, ordered_at: int = 0) -> Redaction:

@@ -140,7 +140,7 @@ def build_url(base_url: str, request: HttpRequest) -> URL:
 def _segment(text: str) -> str:
     if text in {"", ".", ".."} or not text.isprintable():
         raise ValueError("not a path segment")
-    return quote(text, safe=_UNESCAPED)
+    return quote(text, safe=_UNESCAPED).replace("..", "%2E%2E")
 
 
 def _headers(request: HttpRequest) -> dict[str, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.model import CallKey, Recorder, Target
     from gateway.store.contract import Claims, Store
 
+AT_ONCE_MS = 1_000
 FRESH_MS = 5_000
 ROUNDS = 3
 SKEW_MS = 250  # how far apart the store's clock and ours may be
@@ -86,10 +87,14 @@ class ClaimBook:
         )
 
     async def _foreign(self, key: CallKey, claims: Claims, within: float) -> bool:
-        """Of two that come at once the first one stays: who held the target before is nobody's guest."""
-        own = (_since(key, claims), key.tenant)
+        """Who held the target before is nobody's guest. Of two that come at once one stays, at all their recorders
+        the same one, whoever was the first at which."""
+        since = _since(key, claims)
         others = tuple(
-            claim for claim in claims.others if claim.key.tenant != key.tenant and (claim.since, claim.key.tenant) < own
+            claim
+            for claim in claims.others
+            if claim.key.tenant != key.tenant
+            and (claim.key.tenant < key.tenant if abs(claim.since - since) < AT_ONCE_MS else claim.since < since)
         )
         return await self._any_alive(others, claims.at, within)
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway import decide
-from gateway.asks import Answer
+from gateway.asks import Answer, Code, Failure
 from gateway.audit.entry import EntryType
 from gateway.clock import new_id
 from gateway.decide import MuteAsked, Reported
 from gateway.describe import Act
 from gateway.evidence import pending, protected, proven
+from gateway.meant import leaves
 from gateway.model import Action, Hold, HoldKey, Recorder, Result
 from gateway.routing import says_where
 from gateway.service.problems import failure, not_found
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.service.claims import Claimed
     from gateway.service.tools import Tools
 
+ELSEWHERE = "The redaction holds another call at a recorder that this request points elsewhere. End it first."
 DURABLE = frozenset({"stored", "replicated"})
 _log = structlog.stdlib.get_logger("mute")
 
@@ -50,7 +52,7 @@ class Mutes:
             self._begin_mute(ask, act, asked),
             self._tools.claims.claim(ask.key, recorders, within=MUTE_STORE_SECONDS),
         )
-        await self._require_own(ask, act, claimed)
+        await self._require_own(ask, act, claimed, begun.outcome)
         results, claimed = await self._proven(ask, act, begun, claimed, deadline)
         done = await self._finish_mute(ask, act, begun, asked, results, claimed)
         if done.redaction.open and done.durability in DURABLE and not (claimed.sure or begun.durability in DURABLE):
@@ -64,7 +66,7 @@ class Mutes:
         return self._muted(done, begun)
 
     async def _proven(
-        self, ask: Mute, act: Act, begun: Recorded[None], claimed: Claimed, deadline: float
+        self, ask: Mute, act: Act, begun: Recorded[Redaction], claimed: Claimed, deadline: float
     ) -> tuple[Mapping[str, Result], Claimed]:
         """Mute while the claims are made sure of; what was proven before they stood proves nothing."""
         claimed = await self._standing.known(begun, claimed)
@@ -75,9 +77,9 @@ class Mutes:
         if again.sure and not claimed.sure:
             redaction = decide.loosened(redaction, before=again.loose_until)
             results = await self._tools.mute_all(redaction, deadline)
-        await self._require_own(ask, act, again)
+        await self._require_own(ask, act, again, begun.outcome)
         told, claimed = await self._standing.told(redaction, results, again, deadline)
-        await self._require_own(ask, act, claimed)
+        await self._require_own(ask, act, claimed, begun.outcome)
         return told, claimed
 
     def _mute_asked(self, ask: Mute, recorders: tuple[Recorder, ...]) -> MuteAsked:
@@ -91,10 +93,15 @@ class Mutes:
         where = says_where(ask.where)
         return MuteAsked(at=now, received_at=ask.received_at, hold=hold, recorders=recorders, retarget=where)
 
-    async def _begin_mute(self, ask: Mute, act: Act, asked: MuteAsked) -> Recorded[None]:
-        def begin(redaction: Redaction) -> tuple[Redaction, None]:
+    async def _begin_mute(self, ask: Mute, act: Act, asked: MuteAsked) -> Recorded[Redaction]:
+        """Its outcome is the redaction as it was before."""
+
+        def begin(redaction: Redaction) -> tuple[Redaction, Redaction]:
             self._tools.require_version(ask, redaction)
-            return decide.mute(redaction, asked), None
+            if leaves(redaction, asked.recorders, retarget=asked.retarget):
+                view = self._tools.plain(redaction)
+                raise Failure(Code.REDACTION_OPEN, ELSEWHERE, document=view)
+            return decide.mute(redaction, asked), redaction
 
         return await self._tools.record(
             ask.key,
@@ -107,7 +114,7 @@ class Mutes:
             busy_ms=self._tools.settings.busy_ms,
         )
 
-    async def _require_own(self, ask: Mute, act: Act, claimed: Claimed) -> None:
+    async def _require_own(self, ask: Mute, act: Act, claimed: Claimed, before: Redaction) -> None:
         """Another tenant means this recorder's call already: for this one there is no such call."""
         if not claimed.foreign:
             return
@@ -115,7 +122,7 @@ class Mutes:
         hold = HoldKey(client=ask.origin.principal.client, name=ask.hold)
 
         def withdraw(redaction: Redaction) -> tuple[Redaction, None]:
-            return decide.withdraw(redaction, hold=hold, at=self._tools.clock.ms()), None
+            return decide.withdraw(redaction, before=before, hold=hold, at=self._tools.clock.ms()), None
 
         withdrawn = await self._tools.record(
             ask.key, act, "withdrawn", withdraw, lambda _: EntryType.MUTE_FAILED, MUTE_STORE_SECONDS, needed=False
@@ -131,7 +138,7 @@ class Mutes:
         self,
         ask: Mute,
         act: Act,
-        begun: Recorded[None],
+        begun: Recorded[Redaction],
         asked: MuteAsked,
         results: Mapping[str, Result],
         claimed: Claimed,
@@ -156,7 +163,7 @@ class Mutes:
             _log.error("mute.overtaken")
         return done
 
-    def _count(self, ask: Mute, begun: Recorded[None], done: Recorded[EntryType]) -> None:
+    def _count(self, ask: Mute, begun: Recorded[Redaction], done: Recorded[EntryType]) -> None:
         """How long each recorder was wanted silent and not proven so; and the exposure, once it has ended."""
         now, policy = self._tools.clock.ms(), self._tools.settings.policy
         for recorder in done.redaction.recorders:
@@ -166,7 +173,7 @@ class Mutes:
         if begun.redaction.exposure_ms is None and done.redaction.exposure_ms is not None:
             self._tools.metrics.exposed(done.redaction.exposure_ms / 1000)
 
-    def _muted(self, done: Recorded[EntryType], begun: Recorded[None]) -> Answer:
+    def _muted(self, done: Recorded[EntryType], begun: Recorded[Redaction]) -> Answer:
         view = self._tools.document(done)
         if done.outcome is EntryType.MUTE_CONFIRMED:
             return Answer(document=view)

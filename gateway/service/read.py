@@ -53,6 +53,8 @@ class Reads:
         def learn(current: Redaction) -> tuple[Redaction, None]:
             current = decide.loosened(current, before=told.loose_before, ordered_at=told.ordered_at)
             report = Reported(at=self._tools.clock.ms(), asked_at_revision=redaction.revision, results=results)
+            if not current.open:
+                return decide.witnessed(current, report), None
             return decide.learn(current, report, policy=self._tools.settings.policy), None
 
         act = Act(op=new_id(), origin=ask.origin)

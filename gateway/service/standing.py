@@ -28,14 +28,14 @@ class Standing:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
 
-    async def known(self, begun: Recorded[None], claimed: Claimed) -> Claimed:
+    async def known(self, begun: Recorded[Redaction], claimed: Claimed) -> Claimed:
         """What earlier requests and the recorders said of the call is claimed, too, if it is not any more."""
         recorders = begun.redaction.recorders
         if not claimed.sure or not claimed.lacks(recorders):
             return claimed
         return claimed.joined(await self._more(begun.redaction, recorders, claimed))
 
-    async def sure(self, claimed: Claimed, begun: Recorded[None], deadline: float) -> Claimed:
+    async def sure(self, claimed: Claimed, begun: Recorded[Redaction], deadline: float) -> Claimed:
         """A claim that was not confirmed in time is made again while the recorders are at work. Who has a store and
         no claim cannot be called protected: another redaction's unmute may be on its way."""
         again = claimed

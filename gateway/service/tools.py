@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.asks import Code, Failure
+from gateway.asks import Code, Failure, FieldFault
 from gateway.ledger import Step
 from gateway.listening import Listening
 from gateway.model import Action, Parties, Recorder
@@ -38,6 +38,7 @@ __all__ = ["LANDS_SECONDS", "MUTE_STORE_SECONDS", "STORE_SECONDS", "Settings", "
 UNMUTE_SECONDS = 1.5  # what lets a party be recorded is sent within this, and lands `LANDS_SECONDS` later at the latest
 STORE_SECONDS = 1.0
 BUSY_GRACE_MS = 500
+_UNROUTED = "Must be one of the recorders of this call"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,14 @@ class Tools:
 
     def routed(self, ask: Mute | Control) -> tuple[Recorder, ...]:
         names = routed(self.settings.routes, key=ask.key, client=ask.origin.principal.client, where=ask.where)
+        chosen = ask.where.backends or ()
+        strange = tuple(
+            FieldFault(field=f"backends.{n}", message=_UNROUTED) for n, b in enumerate(chosen) if b not in names
+        )
+        if strange:
+            raise Failure(
+                Code.INVALID_REQUEST, "A recorder that does not record this call is asked for.", faults=strange
+            )
         if not names:
             raise Failure(Code.CALL_NOT_FOUND, "No recorder is configured for this call.")
         return tuple(

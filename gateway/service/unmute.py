@@ -13,7 +13,7 @@ from gateway.clock import new_id
 from gateway.decide import OrderReported, Reported, Settled, UnmuteAsked
 from gateway.describe import Act
 from gateway.model import Action, Fault, HoldKey, OrderKind, Parties, Recorder, Result
-from gateway.service.problems import failure, require_known, with_results
+from gateway.service.problems import failure, not_found, require_known, with_results
 from gateway.service.tools import LANDS_SECONDS, STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 REVERTED = "It has not happened: the redaction stands, and whatever had resumed is muted again. Repeat it."
 UNSENT = "It has not happened: nothing was sent, the redaction stands. Repeat it."
+OVERTAKEN_SECONDS = 0.05  # between two looks at what became of the newer order
 REVERT_SECONDS = 1.0  # least time for muting again after an unmute that failed
 
 
@@ -157,13 +158,30 @@ class Unmutes:
             case Settled.DONE:
                 return Answer(document=self._tools.document(settled))
             case Settled.OVERTAKEN:
-                raise Failure(
-                    Code.REDACTION_OPEN, "A newer order came in between.", document=self._tools.document(settled)
-                )
+                return await self._overtaken(ask)
             case Settled.FAILED:
                 failed = with_results(settled.redaction.recorders, results)
                 reverted = await self._revert(ask, act, settled.redaction)
                 raise failure(settled.redaction, failed, self._tools.document(reverted), detail=REVERTED)
+
+    async def _overtaken(self, ask: Unmute) -> Answer:
+        """A newer order for the same hold does what this one was to do; a newer mute stands against it."""
+        key = HoldKey(client=ask.origin.principal.client, name=ask.hold)
+        deadline = self._tools.clock.deadline(self._tools.settings.loosen_seconds + LANDS_SECONDS)
+        known = await self._known(ask)
+        while known.redaction.order is not None and self._tools.clock.left(deadline) > 0:
+            await self._tools.clock.sleep(OVERTAKEN_SECONDS)
+            known = await self._known(ask)
+        view = self._tools.document(known)
+        if known.redaction.hold(key) is None:
+            return Answer(document=view)
+        raise Failure(Code.REDACTION_OPEN, "A newer order came in between.", document=view)
+
+    async def _known(self, ask: Unmute) -> Recorded[None]:
+        known = await self._tools.ledger.read(ask.key, within=STORE_SECONDS)
+        if known is None:
+            raise not_found()
+        return known
 
     async def _revert(self, ask: Unmute, act: Act, redaction: Redaction) -> Recorded[None]:
         """Whatever has resumed is muted again, in this same request."""

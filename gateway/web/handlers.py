@@ -113,6 +113,8 @@ class Endpoint:
 
 
 def _mute(caller: Caller, said: Envelope, body: schema.MuteBody, once: Once | None) -> Mute:
+    if body.resume_after_seconds is not None:  # an order to unmute, only later
+        caller.permit(Scope.UNMUTE)
     return Mute(
         key=caller.key(said),
         origin=caller.origin(body),

@@ -119,7 +119,7 @@ def url(base: str, *path: str, query: tuple[tuple[str, str], ...] = (), root: bo
         ("a%2Fb", "a%252Fb"),
         ("a?mute=0&b", "a%3Fmute%3D0%26b"),
         ("a#b;c", "a%23b%3Bc"),
-        ("..a", "..a"),
+        ("..a", "%2E%2Ea"),
         ("é", "%C3%A9"),
     ],
 )
