@@ -69,8 +69,7 @@ _REQUEST_TOKEN = "RequestToken"  # noqa: S105 -- the name of an action
 _TOKEN_SECONDS = 3600.0
 _RENEW_EARLY_SECONDS = 300.0
 _NO_CALL = "00000000-0000-0000-0000-000000000000"
-_IS_THE_TOKEN = frozenset({Complaint.LOGIN, Complaint.UNKNOWN})
-_MAY_BE_THE_TOKEN = _IS_THE_TOKEN | {Complaint.OTHER}
+_MAY_BE_THE_TOKEN = frozenset({Complaint.LOGIN, Complaint.UNKNOWN, Complaint.OTHER})
 
 _BACK, _AHEAD = timedelta(days=2), timedelta(days=1)  # any time zone, any call that still goes on
 
@@ -205,16 +204,14 @@ class VerbaBackend:
     async def apply(self, command: Command, *, deadline: float) -> Receipt:
         action, fields = instruct(command)
         target = command.target
-        stale = _IS_THE_TOKEN if command.action is Action.UNMUTE else _MAY_BE_THE_TOKEN
-        answer = await self._ask(action, address(target, target.call_status) + fields, deadline, stale=stale)
+        answer = await self._ask(action, address(target, target.call_status) + fields, deadline)
         if not self._searchable(answer, target.call_status):
             return judge_command(answer)
         ids = await self._search(target, deadline)
+        return await command_all([self._command_one(action, call_id, fields, deadline) for call_id in ids])
 
-        async def one(call_id: str) -> Receipt:
-            return judge_command(await self._ask(action, (("callID", call_id), *fields), deadline, stale=stale))
-
-        return await command_all([one(call_id) for call_id in ids])
+    async def _command_one(self, action: str, call_id: str, fields: Fields, deadline: float) -> Receipt:
+        return judge_command(await self._ask(action, (("callID", call_id), *fields), deadline))
 
     async def observe(
         self,
@@ -270,16 +267,13 @@ class VerbaBackend:
         answer = await self._ask(SEARCH_CALLS, search_fields(target.extension, datetime.now(UTC)), deadline)
         return judge_search(answer, target.extension, least=least)
 
-    async def _ask(
-        self, action: str, fields: Fields, deadline: float, *, stale: frozenset[Complaint] = _MAY_BE_THE_TOKEN
-    ) -> Answer:
-        """Send and parse; after a no that may be the token's, once more with a new one. An unmute is sent again only
-        when the no can be nothing else."""
+    async def _ask(self, action: str, fields: Fields, deadline: float) -> Answer:
+        """Send and parse; after a no that may be the token's, once more with a new one."""
         if self._settings.username is None:
             return await self._exchange(action, fields, None, deadline)
         token = await self._token.current(deadline=deadline)
         answer = await self._exchange(action, fields, token, deadline)
-        if answer.complaint not in stale:
+        if answer.complaint not in _MAY_BE_THE_TOKEN:
             return answer
         self._token.refuse(token)
         return await self._exchange(action, fields, await self._token.current(deadline=deadline), deadline)
