@@ -21,11 +21,10 @@ from gateway.auth.uses import Uses
 from gateway.beside import beside
 from gateway.reload import LOOK_SECONDS
 from gateway.sources import ConfigurationError
+from gateway.trail.access import key_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-
-    from pydantic import SecretBytes
 
     from gateway.auth.notices import Register
     from gateway.auth.person import BearerVerifier
@@ -39,7 +38,6 @@ CONFIGURATION_REFUSED = "configuration.refused"
 RESTART_NEEDED = "configuration.unapplied"
 
 _log = logs.get("gateway.admission")
-_NO_PEPPER = bytes(32)  # development without audit keys: the settings refuse it in production
 
 
 class Admission:
@@ -52,7 +50,7 @@ class Admission:
         self._metrics = metrics
         self._verifier: BearerVerifier = NoTokens()
         self._issuers = AsyncExitStack()
-        self.authenticator = Authenticator(settings.clients, _pepper(settings), self._verifier)
+        self.authenticator = Authenticator(settings.clients, key_bytes(settings.audit.pepper), self._verifier)
         self.limits = Limits(_rates(settings.clients), now=time.monotonic)
         self.throttle = Throttle(now=time.monotonic)
         self.notices = Notices(register, node=node, ms=ms)
@@ -127,7 +125,7 @@ class Admission:
 
     def _replace(self, settings: Settings) -> None:
         self.limits.replace(_rates(settings.clients))
-        self.authenticator.replace(settings.clients, _pepper(settings), self._verifier)
+        self.authenticator.replace(settings.clients, key_bytes(settings.audit.pepper), self._verifier)
 
     async def _vouching(self, tokens: Tokens | None) -> BearerVerifier:
         """Who vouches for persons; its keys were asked for once when this returns."""
@@ -147,11 +145,6 @@ class Admission:
 
 def _rates(clients: Mapping[str, Client]) -> dict[str, float]:
     return {name: client.requests_per_second for name, client in clients.items()}
-
-
-def _pepper(settings: Settings) -> bytes:
-    pepper: SecretBytes | None = settings.audit.pepper
-    return pepper.get_secret_value() if pepper else _NO_PEPPER
 
 
 def _left(before: Settings, found: Settings) -> list[str]:

@@ -46,8 +46,6 @@ from gateway.web.server import Bind, listening
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from pydantic import SecretBytes
-
     from gateway.model import Redaction
     from gateway.reload import Configuration
     from gateway.settings import Settings
@@ -56,7 +54,6 @@ if TYPE_CHECKING:
 _log = logs.get("gateway")
 
 SHUTDOWN_SECONDS = 10.0
-_NO_KEY = bytes(32)  # development without audit keys: the settings refuse it in production
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,10 +89,7 @@ async def running(settings: Settings, configuration: Configuration | None = None
         healer = Healer(parts.ledger, journal, watch, raw, scribe=parts.scribe)
         watch.reached = healer.wake
         await stack.enter_async_context(healer.healing())
-        register = _register(settings, raw, metrics)
-        sealer, verification = _seals(settings, raw, clock, metrics)
-        await stack.enter_async_context(sealer.sealing())
-        await stack.enter_async_context(verification.watching())
+        register = await stack.enter_async_context(_sealed(settings, raw, clock, metrics))
         reconciler = Reconciler(parts, watch.store, Dated(parts), node=_node())
         await stack.enter_async_context(reconciler.working())
         backends = parts.recorders.backends.values()
@@ -137,19 +131,19 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> RedisStore:
 
 def _journal(settings: Settings, clock: Clock, metrics: Metrics) -> Journal:
     directory = settings.store.directory / "journal"
-    return Journal(directory, key=_bytes(settings.audit.hmac_key), ms=clock.ms, metrics=metrics)
+    return Journal(directory, key=access.key_bytes(settings.audit.hmac_key), ms=clock.ms, metrics=metrics)
 
 
-def _register(settings: Settings, store: RedisStore, metrics: Metrics) -> Register:
-    return Register(SealStore(store), hmac_key=access.keyring(settings.audit).chain.key, metrics=metrics)
-
-
-def _seals(settings: Settings, store: RedisStore, clock: Clock, metrics: Metrics) -> tuple[Sealer, Watch]:
+@asynccontextmanager
+async def _sealed(settings: Settings, store: RedisStore, clock: Clock, metrics: Metrics) -> AsyncIterator[Register]:
+    """The trail is sealed and verified while the block runs; gives where entries go that are about no call."""
     keyring, seals = access.keyring(settings.audit), SealStore(store)
     register = Register(seals, hmac_key=keyring.chain.key, metrics=metrics)
     every = settings.audit.seal_seconds
     sealer = Sealer(seals, keyring, register, node=_node(), clock=clock, metrics=metrics, seal_seconds=every)
-    return sealer, Watch(seals, keyring, register, node=_node(), clock=clock, metrics=metrics)
+    verification = Watch(seals, keyring, register, node=_node(), clock=clock, metrics=metrics)
+    async with sealer.sealing(), verification.watching():
+        yield register
 
 
 def _claim(parts: Tools) -> Callable[[Redaction], Awaitable[int]]:
@@ -172,7 +166,7 @@ def _tools(settings: Settings, store: Store, clock: Clock, metrics: Metrics, jou
     backends = [backend.build(name) for name, backend in settings.backends.items()]
     ledger = Ledger(
         store,
-        hmac_key=_bytes(settings.audit.hmac_key),
+        hmac_key=access.key_bytes(settings.audit.hmac_key),
         keep_ms=int(3_600_000 * settings.policy.state_retention_hours),
         clock=clock,
         policy=policy,
@@ -207,10 +201,6 @@ def _tools(settings: Settings, store: Store, clock: Clock, metrics: Metrics, jou
             optional=frozenset(name for name, backend in settings.backends.items() if backend.optional),
         ),
     )
-
-
-def _bytes(key: SecretBytes | None) -> bytes:
-    return key.get_secret_value() if key else _NO_KEY
 
 
 @asynccontextmanager

@@ -107,7 +107,7 @@ class ArchiveVerifier:
         for one in found:
             if chain is None:
                 chain = SealChain(self.keyring, self.findings, number=one.begins.number, hash_=one.begins.hash)
-                chain.based_on(dict(one.begins.heads))
+                chain.based_on(one.begins.heads)
             for line in self._read(one, seals_name(one.number)):
                 checkpoint = chain.feed(line.removesuffix(b"\n"))
                 if checkpoint is not None:

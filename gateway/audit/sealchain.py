@@ -10,6 +10,8 @@ from gateway.audit.seal import BEFORE_ALL, Head
 from gateway.audit.signed import line_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.audit.findings import Findings
     from gateway.audit.keyring import Keyring
     from gateway.audit.seal import Checkpoint, Heads
@@ -25,6 +27,7 @@ class SealChain:
         self.number = number
         self.hash = hash_
         self.heads: Heads = {}
+        self._based = False
         self.keys: list[str] = []
         self._keyring = keyring
         self._findings = findings
@@ -60,12 +63,10 @@ class SealChain:
     def _roots(self, found: Checkpoint) -> None:
         """Where the chain is followed from its beginning, the heads add up to the root."""
         self.heads |= dict(found.heads)
-        whole = self.count == found.number or bool(self._based)
+        whole = self.count == found.number or self._based
         if whole and seal.root(self.heads) != found.root:
             self._findings.add(Kind.SEAL, f"the heads at checkpoint {found.number} are not those of its root")
 
-    _based = False
-
-    def based_on(self, heads: dict[int, Head]) -> None:
+    def based_on(self, heads: Mapping[int, Head]) -> None:
         """The heads of all buckets before the first checkpoint that comes."""
         self.heads, self._based = dict(heads), True

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.audit.entry import Entry, EntryType
+from gateway.audit.notice import notice
 from gateway.beside import beside
-from gateway.clock import new_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -68,7 +68,7 @@ class Notices:
             await self._register.write(replace(entry, client=change.client, kid=change.kid))
 
     def _entry(self, kind: EntryType, tenant: str) -> Entry:
-        return Entry(type=kind, tenant=tenant, call_id=None, op=new_id(), node=self._node, node_ms=self._ms())
+        return notice(kind, tenant=tenant, node=self._node, ms=self._ms())
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:

@@ -15,7 +15,6 @@ from gateway.clock import Clock, new_id
 from gateway.metrics import Metrics
 from gateway.trail import access
 from gateway.trail.archive import Archive, ArchiveBroken
-from gateway.trail.register import Register
 from gateway.trail.sealer import Refused, Sealer
 from gateway.trail.trim import Trimmer, Unverified
 
@@ -69,8 +68,7 @@ async def _archive(settings: Settings, directory: Path, *, trim: bool) -> int:
 
 
 async def _trim(trail: Opened, keyring: Keyring, directory: Path, *, before: int) -> None:
-    metrics = Metrics({}, version="")
-    register = Register(trail.store, hmac_key=keyring.chain.key, metrics=metrics)
+    register, metrics = operator.register(trail.store, keyring), Metrics({}, version="")
     sealer = Sealer(trail.store, keyring, register, node=new_id(), clock=Clock(), metrics=metrics, seal_seconds=1.0)
     done = await Trimmer(trail.store, sealer, register, keyring, _entry).trim(directory, before=before)
     sys.stdout.write(f"{done.entries} entries taken away, up to checkpoint {done.checkpoint}\n")

@@ -16,10 +16,8 @@ from gateway.audit.formats import Format, rendered
 from gateway.cli import config, loop, operator
 from gateway.cli.exits import FINE
 from gateway.clock import Clock
-from gateway.metrics import Metrics
 from gateway.trail import access
 from gateway.trail.export import Export
-from gateway.trail.register import Register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,5 +108,4 @@ async def _export(settings: Settings, selection: Selection, form: Format, file: 
 async def written_down(trail: Opened, keyring: Keyring, kind: EntryType) -> None:
     """That the trail is read is an entry itself, wherever one can be written."""
     if trail.writable:
-        register = Register(trail.store, hmac_key=keyring.chain.key, metrics=Metrics({}, version=""))
-        await register.write(operator.entry(kind))
+        await operator.register(trail.store, keyring).write(operator.entry(kind))

@@ -7,20 +7,25 @@ import pwd
 import re
 import socket
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway import logs
-from gateway.audit.entry import Entry, EntryType
+from gateway.audit.notice import notice
 from gateway.cli import config
-from gateway.clock import Clock, new_id
+from gateway.clock import Clock
 from gateway.inventory import secrets
+from gateway.metrics import Metrics
+from gateway.trail.register import Register
 
 if TYPE_CHECKING:
     import argparse
 
+    from gateway.audit.entry import Entry, EntryType
+    from gateway.audit.keyring import Keyring
     from gateway.settings import Settings
+    from gateway.store.seals import SealStore
 
-TENANT = "gateway"
 CLIENT = "operator"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -32,19 +37,14 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     return settings
 
 
+def register(store: SealStore, keyring: Keyring) -> Register:
+    """Where the operator's own entries go."""
+    return Register(store, hmac_key=keyring.chain.key, metrics=Metrics({}, version=""))
+
+
 def entry(kind: EntryType, *, count: int | None = None, checkpoint: int | None = None) -> Entry:
-    return Entry(
-        type=kind,
-        tenant=TENANT,
-        call_id=None,
-        op=new_id(),
-        node=f"{socket.gethostname()}-{os.getpid()}",
-        node_ms=Clock().ms(),
-        client=CLIENT,
-        actor=_user(),
-        count=count,
-        checkpoint=checkpoint,
-    )
+    said = notice(kind, node=f"{socket.gethostname()}-{os.getpid()}", ms=Clock().ms())
+    return replace(said, client=CLIENT, actor=_user(), count=count, checkpoint=checkpoint)
 
 
 def _user() -> str:

@@ -41,7 +41,7 @@ class Controls:
             self._require_closed(ask, known.redaction if known else None)
             recorders = self._addressed(ask, known.redaction if known else None)
             self._tools.require_able(recorders, ask.action)
-            lands_before = self._lands_before()
+            lands_before = self._tools.sharing.lands_before()
             held = await self._require_free(ask, recorders, lands_before, deadline)
             await self._begin_control(ask, act, lands_before)
             results = await self._control_all(ask, recorders, deadline)
@@ -69,9 +69,6 @@ class Controls:
         """A start would put the recording on while it must be silent; that comes before what recorders can do."""
         if ask.action is Action.START and redaction is not None and redaction.open:
             raise Failure(Code.REDACTION_OPEN, "The call must be silent now.", document=self._tools.plain(redaction))
-
-    def _lands_before(self) -> int:
-        return self._tools.sharing.lands_before()
 
     async def _require_free(
         self, ask: Control, recorders: tuple[Recorder, ...], lands_before: int, deadline: float

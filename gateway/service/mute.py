@@ -19,8 +19,9 @@ from gateway.meant import leaves
 from gateway.model import Action, Hold, HoldKey, Recorder, Result
 from gateway.routing import says_where
 from gateway.service.problems import failure, not_found
+from gateway.service.sharing import MUTE_STORE_SECONDS
 from gateway.service.standing import Standing
-from gateway.service.tools import MUTE_STORE_SECONDS, STORE_SECONDS
+from gateway.service.tools import STORE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

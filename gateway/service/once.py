@@ -13,7 +13,8 @@ import structlog
 from gateway.asks import Answer, Code, Control, Failure, Mute, Unmute
 from gateway.evidence import pending
 from gateway.model import HoldKey
-from gateway.service.tools import MUTE_STORE_SECONDS, STORE_SECONDS
+from gateway.service.sharing import MUTE_STORE_SECONDS
+from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable, Turn
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from gateway.listening import Listening
 from gateway.model import Action, Parties, Recorder
 from gateway.routing import able, routed, target
 from gateway.service.problems import unable_view
-from gateway.service.sharing import LANDS_SECONDS, MUTE_STORE_SECONDS, Sharing
+from gateway.service.sharing import Sharing
 from gateway.view import document
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from gateway.view import Document
 
 _T = TypeVar("_T")
-
-__all__ = ["LANDS_SECONDS", "MUTE_STORE_SECONDS", "STORE_SECONDS", "Settings", "Tools"]
 
 UNMUTE_SECONDS = 1.5  # what lets a party be recorded is sent within this, and lands `LANDS_SECONDS` later at the latest
 STORE_SECONDS = 1.0

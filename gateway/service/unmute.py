@@ -14,7 +14,8 @@ from gateway.decide import OrderReported, Reported, Settled, UnmuteAsked
 from gateway.describe import Act
 from gateway.model import Action, Fault, HoldKey, OrderKind, Parties, Recorder, Result
 from gateway.service.problems import failure, not_found, require_known, with_results
-from gateway.service.tools import LANDS_SECONDS, STORE_SECONDS
+from gateway.service.sharing import LANDS_SECONDS
+from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -60,12 +61,11 @@ class Unmutes:
         return await self._tools.record(ask.key, act, "intended", begin, kind, STORE_SECONDS)
 
     def _unmute_asked(self, ask: Unmute, act: Act) -> UnmuteAsked:
-        now = self._tools.clock.ms()
         return UnmuteAsked(
-            at=now,
+            at=self._tools.clock.ms(),
             op=act.op,
             hold=HoldKey(client=ask.origin.principal.client, name=ask.hold),
-            lands_before=now + int(1000 * (self._tools.settings.loosen_seconds + LANDS_SECONDS)),
+            lands_before=self._tools.sharing.lands_before(),
             force=ask.force,
         )
 

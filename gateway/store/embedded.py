@@ -63,7 +63,7 @@ def socket_path(directory: Path) -> Path:
 
 
 class EmbeddedServer:
-    """The process. `start` and `stop` once each; `url` is what a client connects to. One that dies in between is
+    """The process. `start` and `stop` in turn; `url` is what a client connects to. One that dies in between is
     started again on the same data."""
 
     def __init__(self, directory: Path) -> None:
@@ -86,6 +86,7 @@ class EmbeddedServer:
         `StoreUnavailable`: the server did not come up; its words are in ``store.log``."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._take_lock()
+        self._ending.clear()
         try:
             await self._stop_left_behind()
             process = await self._launch()

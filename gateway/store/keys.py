@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.model import CallKey
@@ -71,10 +70,9 @@ def claims(found: list[bytes]) -> tuple[Claim, ...]:
     return tuple(Claim(key=_from_member(word.decode()), token=token.decode()) for word, token in pairs)
 
 
-def uses(found: Mapping[bytes, bytes] | list[bytes]) -> dict[str, Use]:
-    """What stands there of keys: ``<kid>:seen`` and, once it was used, ``<kid>``."""
-    pairs = found.items() if isinstance(found, Mapping) else zip(found[::2], found[1::2], strict=True)
-    times = {name.decode(): int(at) for name, at in pairs}
+def uses(found: list[bytes]) -> dict[str, Use]:
+    """What stands there of keys, names and times in turn: ``<kid>:seen`` and, once it was used, ``<kid>``."""
+    times = {name.decode(): int(at) for name, at in zip(found[::2], found[1::2], strict=True)}
     kids = [name.removesuffix(":seen") for name in times if name.endswith(":seen")]
     return {kid: Use(seen_at=times[f"{kid}:seen"], used_at=times.get(kid)) for kid in kids}
 

@@ -82,6 +82,11 @@ class SealStore:
             number=int(number or 0), hash=(hash_ or b"").decode(), heads=heads or b"", trimmed=int(trimmed or 0)
         )
 
+    async def checkpoint(self, number: int, *, within: float) -> bytes | None:
+        """The line of the checkpoint of that number, if it is there."""
+        found = await self.checkpoints(since=number, most=1, within=within)
+        return found[0].line if found and found[0].number == number else None
+
     async def checkpoints(self, *, since: int, most: int, within: float) -> tuple[SealRow, ...]:
         """From number `since` on, oldest first."""
         command = ("XRANGE", _CHECKPOINTS, f"{since}-0", "+", "COUNT", most)

@@ -65,12 +65,13 @@ async def _embedded(settings: Store, stack: AsyncExitStack) -> tuple[str, bool]:
 def keyring(audit: Audit) -> Keyring:
     """The configured keys; zeroes where development has none."""
     return Keyring.of(
-        hmac_key=_bytes(audit.hmac_key),
-        signing_key=_bytes(audit.signing_key),
+        hmac_key=key_bytes(audit.hmac_key),
+        signing_key=key_bytes(audit.signing_key),
         old_hmac_keys=[key.get_secret_value() for key in audit.old_hmac_keys],
         old_public_keys=audit.old_public_keys,
     )
 
 
-def _bytes(key: SecretBytes | None) -> bytes:
+def key_bytes(key: SecretBytes | None) -> bytes:
+    """The key; zeroes where development has none."""
     return key.get_secret_value() if key else _NO_KEY

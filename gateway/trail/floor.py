@@ -19,5 +19,5 @@ async def floor(store: SealStore) -> Base:
     newest = await store.newest(within=PAGE_SECONDS)
     if not newest.trimmed:
         return NOTHING
-    found = await store.checkpoints(since=newest.trimmed, most=1, within=PAGE_SECONDS)
-    return (seal.read(found[0].line).trimmed if found else None) or NOTHING
+    line = await store.checkpoint(newest.trimmed, within=PAGE_SECONDS)
+    return (seal.read(line).trimmed if line is not None else None) or NOTHING

@@ -18,10 +18,10 @@ import structlog
 
 from gateway.audit import row, seal
 from gateway.audit.entry import Entry, EntryType
+from gateway.audit.notice import notice
 from gateway.audit.seal import Checkpoint, Lost
 from gateway.audit.signed import line_hash
 from gateway.beside import beside
-from gateway.clock import new_id
 from gateway.store.contract import StoreUnavailable
 from gateway.trail import heads as kept_heads
 from gateway.trail.fall import standing
@@ -45,7 +45,6 @@ IDLE_SECONDS = 60.0
 LEASE_SECONDS = 10.0
 STORE_SECONDS = 2.0
 REMEMBERED = 256  # entries of a bucket: what a failover may lose of what was sealed
-SYSTEM_TENANT = "gateway"
 
 
 class Refused(Exception):  # noqa: N818 -- reads as the fact it states
@@ -102,11 +101,11 @@ class Sealer:
             await self._clock.sleep(self._every)
 
     async def turn(self) -> None:
-        """Seal what is new, if it is ours to do. Never raises."""
+        """Write down what waits, and seal what is new, if that is ours to do. Never raises."""
         try:
+            await self._register.flush()
             lease_ms = int(1000 * max(LEASE_SECONDS, 3 * self._every))
             if await self._store.lease(owner=self._node, ms=lease_ms, within=STORE_SECONDS):
-                await self._register.flush()
                 await self.seal()
             else:
                 self._place = None
@@ -231,14 +230,14 @@ class Sealer:
         return place
 
     async def _checked(self, newest: NewestSeal) -> tuple[_Place, Checkpoint]:
-        found = await self._store.checkpoints(since=newest.number, most=1, within=STORE_SECONDS)
-        if not found or line_hash(found[0].line) != newest.hash:
+        line = await self._store.checkpoint(newest.number, within=STORE_SECONDS)
+        if line is None or line_hash(line) != newest.hash:
             raise Refused("the newest checkpoint is not there")
         try:
-            before, heads = seal.read(found[0].line), kept_heads.read(newest.heads)
+            before, heads = seal.read(line), kept_heads.read(newest.heads)
         except ValueError as error:
             raise Refused(str(error)) from error
-        if not self._keyring.publics.signs(found[0].line, before.key):
+        if not self._keyring.publics.signs(line, before.key):
             raise Refused("the newest checkpoint is signed by no key of ours")
         if kept_heads.root_of(heads) != before.root:
             raise Refused("the heads are not those of the newest checkpoint")
@@ -258,15 +257,7 @@ class Sealer:
         return self._keyring.signer.id
 
     def _entry(self, kind: EntryType, *, checkpoint: int) -> Entry:
-        return Entry(
-            type=kind,
-            tenant=SYSTEM_TENANT,
-            call_id=None,
-            op=new_id(),
-            node=self._node,
-            node_ms=self._clock.ms(),
-            checkpoint=checkpoint,
-        )
+        return replace(notice(kind, node=self._node, ms=self._clock.ms()), checkpoint=checkpoint)
 
 
 def _kept(place: _Place, number: int) -> Kept:

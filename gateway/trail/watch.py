@@ -7,18 +7,19 @@ this process ends: somebody has to look.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from gateway.audit import row
 from gateway.audit.buckets import Bucket, Chains
-from gateway.audit.entry import Entry, EntryType
+from gateway.audit.entry import EntryType
 from gateway.audit.findings import Findings, Kind
+from gateway.audit.notice import notice
 from gateway.audit.seal import Head
 from gateway.audit.sealchain import SealChain
 from gateway.beside import beside
-from gateway.clock import new_id
 from gateway.store.contract import BUCKETS, StoreUnavailable
 from gateway.trail import heads as kept_heads
 from gateway.trail.export import checkpoint_lines
@@ -28,6 +29,7 @@ from gateway.trail.rows import PAGE_SECONDS, rows
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.audit.entry import Entry
     from gateway.audit.keyring import Keyring
     from gateway.audit.seal import Checkpoint
     from gateway.clock import Clock
@@ -120,7 +122,7 @@ class Watch:
         newest = await self._store.newest(within=PAGE_SECONDS)
         self._seals = SealChain(self._keyring, self._findings, number=newest.number, hash_=newest.hash)
         self._heads = {number: kept.head for number, kept in kept_heads.read(newest.heads).items()}
-        self._seals.based_on(dict(self._heads))
+        self._seals.based_on(self._heads)
         await self._counts()
 
     def _unknown(self) -> Chains:
@@ -166,13 +168,5 @@ class Watch:
                 self._findings.add(Kind.HOLE, f"{missing} entries are gone", bucket=number)
 
     def _entry(self) -> Entry:
-        return Entry(
-            type=EntryType.VERIFICATION_FAILED,
-            tenant="gateway",
-            call_id=None,
-            op=new_id(),
-            node=self._node,
-            node_ms=self._clock.ms(),
-            count=self._findings.wrong,
-            checkpoint=self._seals.number if self._seals else None,
-        )
+        entry = notice(EntryType.VERIFICATION_FAILED, node=self._node, ms=self._clock.ms())
+        return replace(entry, count=self._findings.wrong, checkpoint=self._seals.number if self._seals else None)

@@ -299,6 +299,19 @@ async def test_sealing_runs_by_itself_and_ends_with_a_seal(trail: Trail) -> None
     assert heads[bucket(key)].seq == 1
 
 
+async def test_what_waits_is_written_without_the_lease(server: EmbeddedServer, trail: Trail) -> None:
+    """Whoever seals is one of many; each writes down its own entries."""
+    entry = replace(some_entry(CallKey(tenant="gateway", call_id=""), "o1", 1), call_id=None)
+    await server.stop()
+    assert not await trail.register.write(entry)
+    await server.start()
+    assert await trail.seals.lease(owner="somebody", ms=60_000, within=WITHIN)
+    await trail.sealer.turn()
+    page = await trail.seals.rows(0, since=0, most=10, within=WITHIN)
+    assert [orjson.loads(one.entry)["op"] for one in page.entries] == ["o1"]
+    assert (await trail.seals.newest(within=WITHIN)).number == 0
+
+
 async def test_an_entry_about_no_call_waits_for_the_store(server: EmbeddedServer, trail: Trail) -> None:
     """It is kept, said in the log, and comes late and marked; twice the same one is one."""
     entry = replace(some_entry(CallKey(tenant="gateway", call_id=""), "o1", 1), call_id=None)

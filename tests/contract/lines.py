@@ -42,6 +42,8 @@ VARIANTS: Mapping[str, Variant] = {
     "verba_optional": Variant(make=VerbaFake, settings={"optional": True}),
 }
 MATRIX = tuple(name for name in VARIANTS if name != "verba_optional")
+SILENT = frozenset({"verba", "voicenter_blind"})  # they cannot say which calls an extension has
+TELLING = tuple(name for name in MATRIX if name not in SILENT)
 PROVING = tuple(name for name in MATRIX if name != "voicenter_blind")
 
 

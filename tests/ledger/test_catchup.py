@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 from lives import KEY, WITHIN, Life, asked, confirmed, counted, gap, life
 
 
+def claiming(one: Life) -> list[Redaction]:
+    """Claims are granted, with somebody's command under way; gives what they were asked for."""
+    asked_for: list[Redaction] = []
+
+    async def claim(redaction: Redaction) -> int:
+        asked_for.append(redaction)
+        return 123_456
+
+    one.ledger.catchup.claim = claim
+    return asked_for
+
+
 async def test_healing_is_over_in_its_time(one: Life) -> None:
     """A store that does not answer while a call is healed: unavailable, and still missing."""
     one.shaky.lost = 1
@@ -244,13 +256,7 @@ async def test_a_call_that_was_healed_is_known_when_the_store_is_away_again(one:
 
 async def test_targets_are_claimed_before_a_call_is_healed(one: Life) -> None:
     """Whoever else may be letting go of the target until then: evidence from before does not count."""
-    asked_for: list[Redaction] = []
-
-    async def claim(redaction: Redaction) -> int:
-        asked_for.append(redaction)
-        return 123_456
-
-    one.ledger.catchup.claim = claim
+    asked_for = claiming(one)
     one.shaky.lost = 1
     await one.mute("op1")
     await one.ledger.catchup.heal(KEY, within=WITHIN)
@@ -261,13 +267,7 @@ async def test_targets_are_claimed_before_a_call_is_healed(one: Life) -> None:
 @pytest.mark.parametrize("found", [False, True], ids=["by-the-call", "by-the-bucket"])
 async def test_targets_are_claimed_where_only_the_answer_was_lost(one: Life, *, found: bool) -> None:
     """The store has the mute and nobody knew: its evidence counts once the claims stand, which are asked for once."""
-    asked_for: list[Redaction] = []
-
-    async def claim(redaction: Redaction) -> int:
-        asked_for.append(redaction)
-        return 123_456
-
-    one.ledger.catchup.claim = claim
+    asked_for = claiming(one)
     one.shaky.deaf = 1
     await one.mute("op1")
     if found:
@@ -282,11 +282,7 @@ async def test_targets_are_claimed_where_only_the_answer_was_lost(one: Life, *, 
 
 async def test_a_claim_for_a_call_under_siege_is_not_waited_for(one: Life) -> None:
     """Somebody changes it each time: still unclaimed, and tried again later."""
-
-    async def claim(_: Redaction) -> int:
-        return 123_456
-
-    one.ledger.catchup.claim = claim
+    claiming(one)
     one.shaky.deaf = 1
     await one.mute("op1")
     async with life(one.shaky.store, one.journal._segments._directory / "other") as other:

@@ -92,6 +92,20 @@ async def test_a_server_that_dies_is_started_again_on_the_same_data(short_dir: P
     assert not await server._answers()
 
 
+async def test_a_server_that_was_stopped_can_be_started(short_dir: Path) -> None:
+    """It stays up, and is looked after as the first one was."""
+    server = EmbeddedServer(short_dir)
+    await server.start()
+    await server.stop()
+    await server.start()
+    first = server.pid
+    await asyncio.sleep(0.2)
+    assert await server._answers()
+    assert server.pid == first
+    await _up(server, instead_of=await _died(server))
+    await server.stop()
+
+
 async def test_a_server_that_cannot_start_again_is_tried_for_ever(
     short_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
