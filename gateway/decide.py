@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MuteAsked:
-    """A holder wants silence. `recorders` are the routed ones with their targets, without knowledge."""
+    """A holder wants silence. `recorders` are the routed ones with their targets, without knowledge; `extension` is
+    what the request said for all of them; `retarget`: it said where to find the call."""
 
     at: int
     received_at: int
     hold: Hold
     recorders: tuple[Recorder, ...]
     retarget: bool = False
+    extension: str | None = None
 
 
 def mute(redaction: Redaction, event: MuteAsked) -> Redaction:
@@ -46,13 +48,22 @@ def mute(redaction: Redaction, event: MuteAsked) -> Redaction:
             holds=_held(redaction.holds, event.hold),
             recorders=merged(redaction.recorders, event.recorders, retarget=event.retarget),
             order=None,
+            extension=event.extension or redaction.extension,
         ),
         event.at,
     )
 
 
 def _reopened(redaction: Redaction, event: MuteAsked) -> Redaction:
-    return replace(redaction, recorders=(), requested_at=event.received_at, exposure_ms=None, closed_at=None, void=True)
+    return replace(
+        redaction,
+        recorders=(),
+        requested_at=event.received_at,
+        exposure_ms=None,
+        closed_at=None,
+        void=True,
+        extension=None,
+    )
 
 
 def _held(holds: tuple[Hold, ...], hold: Hold) -> tuple[Hold, ...]:

@@ -22,6 +22,7 @@ RETRY_MS = 1_000  # a call whose mute is not proven is tried again at most this 
 ORDER_GRACE_MS = 500  # an order is abandoned only so long after it can have landed
 LATE_MS = 15_000  # how long a vendor may take to carry out what it has accepted
 WARY_MS = 1_000  # how often a call is looked at for so long
+LATER_CALL_MS = 2_000  # how often an extension is looked at: a call that begins later is silent within three seconds
 CALLS_KNOWN = 32  # ids of calls that are kept of one recorder
 NEXT_CALL_MS = 60_000  # how long a recorder waits for the "next" call (Verba's own figure, V)
 
@@ -105,13 +106,24 @@ def protected(redaction: Redaction, *, now: int, policy: Policy) -> bool:
 
 
 def pending(redaction: Redaction, *, now: int) -> bool:
-    """The redaction waits for a call that has not begun: asked for the next one only, within its minute."""
+    """The redaction waits for a call that has not begun, within its minute. At recorders where it has begun it is
+    silent."""
+    awaited = [_awaited(recorder) for recorder in redaction.recorders]
+    silent = (r.fault is None and covers(r.seen, redaction.wanted) for r in redaction.recorders)
     return (
         redaction.open
-        and bool(redaction.recorders)
+        and any(awaited)
         and now < redaction.requested_at + NEXT_CALL_MS
-        and all(r.target.call_status == (CallStatus.NEXT,) for r in redaction.recorders)
+        and all(one or other for one, other in zip(awaited, silent, strict=True))
     )
+
+
+def _awaited(recorder: Recorder) -> bool:
+    """Asked for the next call only; or for the one that is there first, and there is none."""
+    statuses = recorder.target.call_status
+    if statuses == (CallStatus.NEXT,):
+        return recorder.fault in {None, Fault.NO_SUCH_CALL, Fault.NOT_PROVEN}
+    return CallStatus.NEXT in statuses and recorder.fault is Fault.NO_SUCH_CALL
 
 
 def verdict(faults: Iterable[Fault]) -> Blame | None:
@@ -130,8 +142,11 @@ def due_at(redaction: Redaction, *, now: int, policy: Policy) -> int:
 
 
 def _calm_ms(redaction: Redaction, *, now: int, policy: Policy) -> int:
-    """To the next look at a call that is proven silent: soon while an order may yet be carried out."""
+    """To the next look at a call that is proven silent: soon while an order may yet be carried out, or where another
+    call may come."""
     calm = policy.reassert_ms - _early_ms(redaction, policy)
+    if any(recorder.target.call_id is None for recorder in redaction.recorders):
+        calm = min(calm, LATER_CALL_MS)
     wary = redaction.ordered_at > 0 and now < redaction.ordered_at + LATE_MS
     return min(calm, WARY_MS) if wary else calm
 

@@ -125,6 +125,13 @@ class Ledger:
             return None
         return Recorded(redaction=stored.redaction, outcome=None, durability="stored", audit=self.place(stored))
 
+    def last_known(self, key: CallKey) -> Redaction:
+        """The call as this process heard of it last, which may be long ago."""
+        local, known = self.local.get(key), self._known.get(key)
+        if local is not None:
+            return local.redaction
+        return known.redaction if known else Redaction(key=key)
+
     async def entries(self, key: CallKey, *, within: float) -> tuple[TrailEntry, ...]:
         return await self._store.entries(key, within=within)
 

@@ -14,13 +14,22 @@ if TYPE_CHECKING:
 
 def merged(known: tuple[Recorder, ...], said: tuple[Recorder, ...], *, retarget: bool) -> tuple[Recorder, ...]:
     """Recorders already known keep what was seen of them unless the request points them elsewhere."""
-    asked = {recorder.backend: recorder for recorder in said}
-    kept = tuple(
-        asked[old.backend] if retarget and old.backend in asked and _elsewhere(old, asked[old.backend]) else old
-        for old in known
-    )
+    asked = {recorder.backend: recorder for recorder in said if retarget}
+    kept = tuple(_kept(old, asked[old.backend]) if old.backend in asked else old for old in known)
     names = {old.backend for old in known}
     return (*kept, *(new for new in said if new.backend not in names))
+
+
+def _kept(old: Recorder, new: Recorder) -> Recorder:
+    if _elsewhere(old, new):
+        return new
+    return _widened(old) if old.target.excluded and new.target.call_status != (CallStatus.NEXT,) else old
+
+
+def _widened(old: Recorder) -> Recorder:
+    """Somebody means the calls that are there, too, which so far were not meant."""
+    statuses = (CallStatus.ONGOING, *(status for status in old.target.call_status if status is CallStatus.NEXT))
+    return replace(old, target=replace(old.target, excluded=frozenset(), call_status=statuses), seen=None, fault=None)
 
 
 def leaves(redaction: Redaction, said: tuple[Recorder, ...], *, retarget: bool) -> bool:
@@ -39,8 +48,8 @@ def leaves(redaction: Redaction, said: tuple[Recorder, ...], *, retarget: bool) 
 def _elsewhere(old: Recorder, new: Recorder) -> bool:
     """The request points to another call. Whoever still waits for the extension's next call, or has found it, goes on
     with that: a second holder that finds none there now must not end that."""
-    waits = CallStatus.NEXT in old.target.call_status + new.target.call_status
-    same = replace(new.target, call_status=old.target.call_status) == old.target
+    waits = CallStatus.NEXT in old.target.call_status + new.target.call_status or bool(old.target.excluded)
+    same = replace(new.target, call_status=old.target.call_status, excluded=old.target.excluded) == old.target
     return new.target != old.target and not (waits and same)
 
 

@@ -87,6 +87,7 @@ class Fault(enum.StrEnum):
     REDIRECTED = "redirected"
     NOT_PROVEN = "not-proven"
     HELD = "held"
+    UNAWAITED = "not-awaited"  # sent where nobody waits for the backend
 
 
 class Blame(enum.StrEnum):
@@ -117,6 +118,7 @@ BLAME: dict[Fault, Blame] = {
     Fault.RATE_LIMITED: Blame.UNCONFIRMED,
     Fault.REDIRECTED: Blame.UNCONFIRMED,
     Fault.NOT_PROVEN: Blame.UNCONFIRMED,
+    Fault.UNAWAITED: Blame.UNCONFIRMED,
 }
 
 
@@ -133,7 +135,8 @@ class Target:
     """How one backend finds the call.
 
     `call_id` is the recorder's own id and comes first where it is given; `extension` finds the call where it
-    is not, and helps where the vendor's API wants both. At least one of the two is set.
+    is not, and helps where the vendor's API wants both. At least one of the two is set. `excluded` are the
+    recorder's own ids of calls of the extension that are not meant.
     """
 
     call_id: str | None = None
@@ -141,6 +144,7 @@ class Target:
     call_status: tuple[CallStatus, ...] = (CallStatus.ONGOING,)
     user_id: str | None = None
     view_id: str | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +241,8 @@ class Redaction:
     command of ours that lets a party be recorded can have landed at the latest, `loose_revision` the revision
     that ordered it: evidence from before either proves nothing. `ordered_at` is when the last such command may have
     been sent, 0 for never: a vendor can carry it out later than it should. `closed_at` is None while the redaction is
-    open; `void` says that no recorder ever knew the call.
+    open; `void` says that no recorder ever knew the call. `extension` is the participant's number that requests gave
+    for all recorders, by which the call is routed.
     """
 
     key: CallKey
@@ -254,6 +259,7 @@ class Redaction:
     exposure_ms: int | None = None
     closed_at: int | None = None
     void: bool = True
+    extension: str | None = None
 
     @property
     def open(self) -> bool:

@@ -36,6 +36,7 @@ Done = Callable[[Observation], bool]
 FIRST_READ_SECONDS = 0.02  # the pause before the second read; doubled up to the longest
 LONGEST_READ_SECONDS = 0.25
 LAST_READ_SECONDS = 0.4  # where reads must be far apart, the last one is asked so long before the deadline
+MOMENT_SECONDS = 0.05  # whether a mute that nobody waits for got out at all is known so soon
 WORTH_A_LOOK = frozenset({Fault.REFUSED, Fault.MISCONFIGURED})  # a no that the state may still contradict
 LONGEST_ID = 128  # of a call, as a request may say it
 SKEW_MS = 1_000  # how far apart the clocks of two pods may be
@@ -61,7 +62,7 @@ class Recorders:
             name: Line(backend, metrics=metrics, connections=(connections or {}).get(name, CONNECTIONS))
             for name, backend in self.backends.items()
         }
-        self._sent_on: dict[tuple[str, Command], asyncio.Task[None]] = {}
+        self._sent_on: dict[tuple[str, Command], asyncio.Task[bool]] = {}
 
     async def close(self) -> None:
         if self._sent_on:
@@ -94,8 +95,12 @@ class Recorders:
                 return await self._mute_after(recorder, wanted, not_before, effort) if allowed else _untried(recorder)
         if line.circuit.admits():
             return await self._mute_after(recorder, wanted, not_before, effort)
-        self._send_on(line, _silence(recorder, wanted), effort)
-        return Result(fault=Fault.CIRCUIT_OPEN)
+        sent_on = self._send_on(line, _silence(recorder, wanted), effort)
+        await asyncio.wait({sent_on}, timeout=MOMENT_SECONDS)
+        if not line.circuit.is_open:
+            return await self._mute_after(recorder, wanted, not_before, effort)
+        unsent = sent_on.done() and not sent_on.result()
+        return Result(fault=Fault.CIRCUIT_OPEN if unsent else Fault.UNAWAITED)
 
     async def let_go(self, recorder: Recorder, left: Parties, *, deadline: float) -> Result:
         """Leave only `left` silent; sent once, then only asked after."""
@@ -163,20 +168,22 @@ class Recorders:
         repeatable = Action.MUTE in self.backends[recorder.backend].capabilities.repeatable
         return lost and repeatable and result.seen is not None and result.fault is not Fault.NOT_PROVEN
 
-    def _send_on(self, line: Line, command: Command, effort: Effort) -> None:
+    def _send_on(self, line: Line, command: Command, effort: Effort) -> asyncio.Task[bool]:
         """Send a mute for which nobody waits; the same one under way already will do."""
         name = (line.backend.name, command)
-        if name not in self._sent_on:
-            task = asyncio.create_task(_sent(line, command, effort))
-            self._sent_on[name] = task
+        task = self._sent_on.get(name)
+        if task is None:
+            task = self._sent_on[name] = asyncio.create_task(_sent(line, command, effort))
             task.add_done_callback(lambda _: self._sent_on.pop(name))
+        return task
 
     async def _quiet(self, recorder: Recorder, deadline: float) -> bool:
         """Wait until no such mute is on its way to this recorder: it would land after what is sent now."""
         under_way = {
             task
             for (backend, command), task in self._sent_on.items()
-            if backend == recorder.backend and command.target == recorder.target
+            if backend == recorder.backend
+            and replace(command.target, excluded=recorder.target.excluded) == recorder.target
         }
         if under_way:
             _, under_way = await asyncio.wait(under_way, timeout=max(0.0, self._clock.left(deadline)))
@@ -292,11 +299,14 @@ def _silence(recorder: Recorder, wanted: Parties) -> Command:
     return Command(action=Action.MUTE, target=recorder.target, muted=wanted)
 
 
-async def _sent(line: Line, command: Command, effort: Effort) -> None:
+async def _sent(line: Line, command: Command, effort: Effort) -> bool:
+    """Whether it may have got there."""
     try:
         await line.apply(command, effort)
     except BackendError as error:
         _log.info("mute.unanswered", backend=line.backend.name, fault=error.fault.value)
+        return not isinstance(error, NotSent)
+    return True
 
 
 def _as_known(recorder: Recorder) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.backends.contract import Capabilities
-    from gateway.model import Action, CallKey, PartialTarget, Where
+    from gateway.model import Action, CallKey, PartialTarget, Redaction, Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,13 @@ def _call_id(key: CallKey, own: PartialTarget | None, extension: str | None) -> 
 def says_where(where: Where) -> bool:
     """The request itself tells how to find the call, so what is remembered gives way."""
     return bool(where.targets) or where.extension is not None
+
+
+def remembered(where: Where, known: Redaction | None) -> Where:
+    """What one request said of finding the call holds for the next one, as long as the redaction is open."""
+    if known is None or not known.open or says_where(where):
+        return where
+    return replace(where, extension=known.extension)
 
 
 def able(capabilities: Capabilities, action: Action, target: Target, parties: Parties = Parties.NONE) -> bool:

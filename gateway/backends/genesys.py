@@ -199,7 +199,7 @@ class GenesysBackend:
         return call_ids
 
     async def _calls(self, target: Target, deadline: float) -> tuple[Call, ...]:
-        return matching(parse_calls(await self._read(deadline, *_CALLS_PATH)), target.extension)
+        return matching(parse_calls(await self._read(deadline, *_CALLS_PATH)), target)
 
     async def _call(self, call_id: str, deadline: float) -> Call:
         return parse_call(await self._read(deadline, *_CALLS_PATH, call_id))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.backends.http import HttpReply
+    from gateway.model import Target
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -146,9 +147,13 @@ def judge(code: int) -> None:
     raise error
 
 
-def matching(calls: Sequence[Call], extension: str | None) -> tuple[Call, ...]:
-    """The calls under way that the extension takes part in. `NoSuchCall` for none."""
-    found = tuple(call for call in calls if extension in call.numbers and not call.over)
+def matching(calls: Sequence[Call], target: Target) -> tuple[Call, ...]:
+    """The calls under way that the target's extension takes part in. `NoSuchCall` for none."""
+    found = tuple(
+        call
+        for call in calls
+        if target.extension in call.numbers and not call.over and call.ids.isdisjoint(target.excluded)
+    )
     if not found:
         raise NoSuchCall
     return found

@@ -73,6 +73,14 @@ class Snapshots(Generic[T]):
         self._keep(snapshot)
         return snapshot
 
+    async def recent(self, *, deadline: float) -> Snapshot[T]:
+        """An answer not older than the interval, which is asked for where there is none."""
+        match self._newest:
+            case Snapshot(asked_at=at) if _now() - at < self._interval_seconds:
+                return self._newest
+            case _:
+                return await self._joined(self._reading or self._start(), deadline)
+
     async def newest(self, *, deadline: float) -> Snapshot[T]:
         """The answer to share. Raises what went wrong with the newest one, and `NotSent` with `BUSY` where there is
         none to share and it is too early to ask."""

@@ -204,10 +204,14 @@ class VerbaBackend:
     async def apply(self, command: Command, *, deadline: float) -> Receipt:
         action, fields = instruct(command)
         target = command.target
+        if target.excluded and _NEXT not in target.call_status:
+            return await self._command_all(action, await self._search(target, deadline, least=0), fields, deadline)
         answer = await self._ask(action, address(target, target.call_status) + fields, deadline)
         if not self._searchable(answer, target.call_status):
             return judge_command(answer)
-        ids = await self._search(target, deadline)
+        return await self._command_all(action, await self._search(target, deadline), fields, deadline)
+
+    async def _command_all(self, action: str, ids: tuple[str, ...], fields: Fields, deadline: float) -> Receipt:
         return await command_all([self._command_one(action, call_id, fields, deadline) for call_id in ids])
 
     async def _command_one(self, action: str, call_id: str, fields: Fields, deadline: float) -> Receipt:
@@ -221,10 +225,14 @@ class VerbaBackend:
         background: bool = False,  # noqa: ARG002 -- every read goes at once here
     ) -> Seen:
         statuses = askable(target.call_status)
+        if target.excluded:
+            return await self._observe_all(await self._search(target, deadline, least=0), deadline)
         answer = await self._ask(_MUTE_RECORDING, address(target, statuses), deadline)
         if not self._searchable(answer, statuses):
             return replace(judge_state(answer), calls=await self._ids(target, statuses, deadline))
-        ids = await self._search(target, deadline)
+        return await self._observe_all(await self._search(target, deadline), deadline)
+
+    async def _observe_all(self, ids: tuple[str, ...], deadline: float) -> Seen:
         asked = [self._ask(_MUTE_RECORDING, (("callID", call_id),), deadline) for call_id in ids]
         answers = await asyncio.gather(*asked)
         states = [judge_state(one) for one in answers if one.complaint is not Complaint.NO_SUCH_CALL]
@@ -265,7 +273,8 @@ class VerbaBackend:
         if target.extension is None or target.call_id is not None:
             raise AmbiguousCall
         answer = await self._ask(SEARCH_CALLS, search_fields(target.extension, datetime.now(UTC)), deadline)
-        return judge_search(answer, target.extension, least=least)
+        found = judge_search(answer, target.extension, least=least)
+        return tuple(call_id for call_id in found if call_id not in target.excluded)
 
     async def _ask(self, action: str, fields: Fields, deadline: float) -> Answer:
         """Send and parse; after a no that may be the token's, once more with a new one."""

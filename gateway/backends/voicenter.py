@@ -24,7 +24,7 @@ from pydantic import Field, SecretStr
 from gateway.backends.contract import Backend, Capabilities, Command, NoSuchCall, Receipt, Refused, Seen, Unconfirmed
 from gateway.backends.http import BODY_LIMIT, HttpClient, HttpReply, HttpRequest, as_list, as_object
 from gateway.backends.settings import BackendSettings, BaseUrl
-from gateway.backends.several import together
+from gateway.backends.several import command_all, together
 from gateway.backends.snapshot import Snapshot, Snapshots
 from gateway.model import Action, CallStatus, Evidence, Fault, Parties, Target, Vendor
 
@@ -185,11 +185,12 @@ def _calls(extension: Mapping[str, object]) -> list[ActiveCall]:
 
 
 def meant(calls: tuple[ActiveCall, ...], target: Target) -> list[ActiveCall]:
-    """The calls of the target's id (a call can be on several extensions), else all those of its extension."""
+    """The calls of the target's id (a call can be on several extensions), else those of its extension."""
     if target.call_id is not None:
         return [call for call in calls if call.ivrid == target.call_id]
     wanted = (target.extension or "").casefold()
-    return [call for call in calls if call.extension is None or call.extension.casefold() == wanted]
+    of_extension = (call for call in calls if call.extension is None or call.extension.casefold() == wanted)
+    return [call for call in of_extension if call.ivrid not in target.excluded]
 
 
 def judge_state(calls: list[ActiveCall], *, age_seconds: float = 0.0) -> Seen:
@@ -261,8 +262,13 @@ class VoicenterBackend:
         )
 
     async def apply(self, command: Command, *, deadline: float) -> Receipt:
-        request = build_request(self._settings, self._settings.mute_path, mute_fields(command))
-        return judge_command(await self._http.exchange(request, deadline=deadline))
+        if not command.target.excluded:
+            return await self._command(command, deadline)
+        silences = command.muted is Parties.BOTH
+        look = self._everywhere.recent if silences else self._everywhere.now
+        calls = meant((await look(deadline=deadline)).value, command.target)
+        ones = (replace(command, target=Target(call_id=ivrid)) for ivrid in sorted({call.ivrid for call in calls}))
+        return await command_all([self._command(one, deadline) for one in ones])
 
     async def observe(self, target: Target, *, deadline: float, background: bool = False) -> Seen:
         """For a request at once: the target's extension; everywhere, where that is not given or the call is not on
@@ -293,6 +299,10 @@ class VoicenterBackend:
         await self._everywhere.close()
         await self._http.close()
         await self._calls_http.close()
+
+    async def _command(self, command: Command, deadline: float) -> Receipt:
+        request = build_request(self._settings, self._settings.mute_path, mute_fields(command))
+        return judge_command(await self._http.exchange(request, deadline=deadline))
 
     async def _read_everywhere(self, deadline: float) -> tuple[ActiveCall, ...]:
         calls = await self._active_calls({}, deadline, limit=EVERYWHERE_LIMIT)

@@ -24,7 +24,7 @@ from gateway.backends.credential import Credential, Lease
 from gateway.backends.http import HttpClient, HttpReply, HttpRequest, as_object
 from gateway.backends.settings import BackendSettings
 from gateway.backends.several import command_all, together
-from gateway.backends.voipnow_calls import addressed, concerned, parse_calls, same_id, whole_number
+from gateway.backends.voipnow_calls import addressed, concerned, matching, parse_calls, same_id, whole_number
 from gateway.model import Action, CallStatus, Evidence, Fault, Parties, Target, Vendor
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class VoipNowBackend:
     async def _calls(self, target: Target, deadline: float) -> tuple[PhoneCall, ...]:
         reply = await self._exchange(read_request(target, self._settings), deadline)
         judge(reply)
-        return parse_calls(reply.json())
+        return matching(parse_calls(reply.json()), target)
 
     async def _command(self, place: Place, instruction: Mapping[str, object], deadline: float) -> Receipt:
         reply = await self._exchange(command_request(place, instruction), deadline)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.backends.contract import Unconfirmed
+from gateway.backends.contract import NoSuchCall, Unconfirmed
 from gateway.backends.http import as_list, as_object
 from gateway.model import Fault
 
@@ -88,6 +88,14 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def matching(calls: tuple[PhoneCall, ...], target: Target) -> tuple[PhoneCall, ...]:
+    """The calls without those that are not meant. `NoSuchCall` where none is left of some."""
+    found = tuple(call for call in calls if call.id not in target.excluded)
+    if calls and not found:
+        raise NoSuchCall
+    return found
 
 
 def addressed(call: PhoneCall, target: Target) -> tuple[View, ...]:

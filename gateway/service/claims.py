@@ -57,10 +57,16 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """The `backends` whose recorder must stay silent because another redaction means it too; `own` as above."""
+    """The `backends` whose recorder must stay silent because another redaction means it too; `own` as above.
+
+    `calls` are the ids, by backend, of single calls of an extension that others hold, where it has more. `foreign`:
+    one of the others is another tenant's.
+    """
 
     backends: frozenset[str]
     own: Mapping[str, str]
+    calls: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    foreign: bool = False
 
 
 class ClaimBook:
@@ -104,22 +110,29 @@ class ClaimBook:
         asked = tuple(recorders)
         names = names_of(asked)
         found = await asyncio.gather(*(self._loosen(name, key, lands_before, within) for name in names))
-        held = {name for name, (is_held, _) in zip(names, found, strict=True) if is_held}
+        held = {name for name, (holders, _) in zip(names, found, strict=True) if holders}
+        calls = {recorder.backend: _held_calls(recorder, held) for recorder in asked}
+        tenants = {tenant for holders, _ in found for tenant in holders}
         return Held(
-            backends=frozenset(recorder.backend for recorder in asked if held.intersection(target_names(recorder))),
+            backends=frozenset(r.backend for r in asked if held.intersection(target_names(r)) and not calls[r.backend]),
             own={name: own for name, (_, own) in zip(names, found, strict=True)},
+            calls={backend: ids for backend, ids in calls.items() if ids},
+            foreign=bool(tenants - {key.tenant}),
         )
 
-    async def _loosen(self, name: str, key: CallKey, lands_before: int, within: float) -> tuple[bool, str]:
+    async def _loosen(self, name: str, key: CallKey, lands_before: int, within: float) -> tuple[frozenset[str], str]:
+        """The tenants of the redactions that hold the target, and our own claim."""
         over: tuple[Claim, ...] = ()
         for _ in range(ROUNDS):
             claims = await self._store.loosen(name, key, lands_before=lands_before, over=over, within=within)
-            if not claims.others:
-                return False, claims.own
-            if await self._any_alive(claims.others, claims.at, within):
-                break
+            alive = await asyncio.gather(*(self._is_alive(claim, claims.at, within) for claim in claims.others))
+            holders = frozenset(
+                claim.key.tenant for claim, is_alive in zip(claims.others, alive, strict=True) if is_alive
+            )
+            if holders or not claims.others:
+                return holders, claims.own
             over = claims.others
-        return True, claims.own
+        return frozenset(claim.key.tenant for claim in claims.others), claims.own
 
     async def release(
         self, key: CallKey, own: Mapping[str, str], *, over: bool, landed: int | None, within: float
@@ -144,6 +157,15 @@ class ClaimBook:
 
 def _since(key: CallKey, claims: Claims) -> int:
     return Claim(key=key, token=claims.own).since
+
+
+def _held_calls(recorder: Recorder, held: set[str]) -> frozenset[str]:
+    """The calls of an extension that others hold by their ids, where it has more than those; none where it is the
+    extension that they hold."""
+    if recorder.target.call_id is not None or f"{recorder.backend}:{_place(recorder.target)}" in held:
+        return frozenset()
+    ids = frozenset(call for call in recorder.calls if f"{recorder.backend}:call:{call}" in held)
+    return ids if ids < frozenset(recorder.calls) else frozenset()
 
 
 def names_of(recorders: Iterable[Recorder]) -> list[str]:

@@ -16,7 +16,7 @@ from gateway.describe import Act
 from gateway.model import Action, Recorder, Redaction, Result
 from gateway.routing import says_where
 from gateway.service.claims import Held
-from gateway.service.problems import control_view, failure, with_results
+from gateway.service.problems import control_view, failure, not_found, with_results
 from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
 
@@ -73,14 +73,19 @@ class Controls:
     async def _require_free(
         self, ask: Control, recorders: tuple[Recorder, ...], lands_before: int, deadline: float
     ) -> Held:
-        """A start must not put on what another redaction holds silent."""
+        """Another tenant's call is nobody's here. A start must not put on what another redaction holds silent."""
         if ask.action is not Action.START:
+            asked = await self._tools.claims.held(ask.key, recorders, lands_before=0, within=STORE_SECONDS)
+            if asked.foreign:
+                raise not_found()
             return Held(backends=frozenset(), own={})
         known = await self._tools.sharing.identified(recorders, deadline)
         if known.unknown:
             raise failure(Redaction(key=ask.key), with_results(recorders, known.unknown), None)
         held = await self._tools.claims.held(ask.key, known.recorders, lands_before=lands_before, within=STORE_SECONDS)
-        if held.backends:
+        if held.foreign:
+            raise not_found()
+        if held.backends or held.calls:
             raise Failure(Code.REDACTION_OPEN, "Another redaction holds this recorder silent.")
         return held
 

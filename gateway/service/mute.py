@@ -19,7 +19,7 @@ from gateway.meant import leaves
 from gateway.model import Action, Hold, HoldKey, Recorder, Result
 from gateway.routing import says_where
 from gateway.service.problems import failure, not_found
-from gateway.service.sharing import MUTE_STORE_SECONDS
+from gateway.service.sharing import HURRIED_SECONDS, MUTE_STORE_SECONDS
 from gateway.service.standing import Standing
 from gateway.service.tools import STORE_SECONDS
 
@@ -45,14 +45,14 @@ class Mutes:
     async def mute(self, ask: Mute) -> Answer:
         """Hold the call and prove it muted. Returns only when protected (or pending a call to come)."""
         deadline = self._tools.clock.deadline(self._tools.settings.deadline_seconds)
-        recorders = self._tools.routed(ask)
-        self._tools.require_able(recorders, Action.MUTE, ask.parties)
         act = Act(op=new_id(), origin=ask.origin, action=Action.MUTE, hold=ask.hold)
-        asked = self._mute_asked(ask, recorders)
+        known = self._tools.ledger.last_known(ask.key)
+        asked = await self._mute_asked(ask, known, deadline)
         begun, claimed = await asyncio.gather(
             self._begin_mute(ask, act, asked),
-            self._tools.claims.claim(ask.key, recorders, within=MUTE_STORE_SECONDS),
+            self._tools.claims.claim(ask.key, decide.mute(known, asked).recorders, within=MUTE_STORE_SECONDS),
         )
+        claimed = await self._standing.meant(begun, claimed)
         await self._require_own(ask, act, claimed, begun.outcome)
         results, claimed = await self._proven(ask, act, begun, claimed, deadline)
         done = await self._finish_mute(ask, act, begun, asked, results, claimed)
@@ -83,7 +83,9 @@ class Mutes:
         await self._require_own(ask, act, claimed, begun.outcome)
         return told, claimed
 
-    def _mute_asked(self, ask: Mute, recorders: tuple[Recorder, ...]) -> MuteAsked:
+    async def _mute_asked(self, ask: Mute, known: Redaction, deadline: float) -> MuteAsked:
+        """`known` may be old: what it makes of the request is looked at once more when the state is changed."""
+        recorders = await self._tools.sharing.sparing(self._recorders(ask, known), deadline)
         now = self._tools.clock.ms()
         hold = Hold(
             key=HoldKey(client=ask.origin.principal.client, name=ask.hold),
@@ -91,8 +93,32 @@ class Mutes:
             actor=ask.origin.actor,
             resume_at=now + 1000 * ask.resume_after_seconds if ask.resume_after_seconds else None,
         )
-        where = says_where(ask.where)
-        return MuteAsked(at=now, received_at=ask.received_at, hold=hold, recorders=recorders, retarget=where)
+        return MuteAsked(
+            at=now,
+            received_at=ask.received_at,
+            hold=hold,
+            recorders=recorders,
+            retarget=says_where(ask.where),
+            extension=ask.where.extension,
+        )
+
+    def _recorders(self, ask: Mute, known: Redaction) -> tuple[Recorder, ...]:
+        """None at all where the request does not say enough and it is not known whether others did."""
+        try:
+            return self._routed(ask, known)
+        except Failure:
+            if says_where(ask.where):
+                raise
+            return ()
+
+    def _routed(self, ask: Mute, known: Redaction) -> tuple[Recorder, ...]:
+        recorders = self._tools.routed(ask, known)
+        self._tools.require_able(recorders, Action.MUTE, ask.parties)
+        return recorders
+
+    def _as_known(self, ask: Mute, asked: MuteAsked, redaction: Redaction) -> MuteAsked:
+        """Where the request does not say how to find the call it is for the redaction to say."""
+        return asked if says_where(ask.where) else replace(asked, recorders=self._routed(ask, redaction))
 
     async def _begin_mute(self, ask: Mute, act: Act, asked: MuteAsked) -> Recorded[Redaction]:
         """Its outcome is the redaction as it was before."""
@@ -102,7 +128,7 @@ class Mutes:
             if leaves(redaction, asked.recorders, retarget=asked.retarget):
                 view = self._tools.plain(redaction)
                 raise Failure(Code.REDACTION_OPEN, ELSEWHERE, document=view)
-            return decide.mute(redaction, asked), redaction
+            return decide.mute(redaction, self._as_known(ask, asked, redaction)), redaction
 
         return await self._tools.record(
             ask.key,
@@ -148,7 +174,7 @@ class Mutes:
     ) -> Recorded[EntryType]:
         def finish(redaction: Redaction) -> tuple[Redaction, EntryType]:
             if begun.durability == "none":  # the intent is nowhere: it comes with its outcome
-                redaction = decide.mute(redaction, asked)
+                redaction = decide.mute(redaction, self._as_known(ask, asked, redaction))
             redaction = decide.loosened(redaction, before=claimed.loose_until, ordered_at=claimed.loose_until)
             now = self._tools.clock.ms()
             report = Reported(at=now, asked_at_revision=begun.redaction.revision, results=results)
@@ -159,7 +185,8 @@ class Mutes:
             done = protected(redaction, now=now, policy=self._tools.settings.policy)
             return redaction, EntryType.MUTE_CONFIRMED if done else EntryType.MUTE_FAILED
 
-        done = await self._tools.record(ask.key, act, name, finish, lambda word: word, MUTE_STORE_SECONDS, needed=False)
+        within = MUTE_STORE_SECONDS if claimed.sure and begun.durability in DURABLE else HURRIED_SECONDS
+        done = await self._tools.record(ask.key, act, name, finish, lambda word: word, within, needed=False)
         if done.outcome is EntryType.MUTE_OVERTAKEN:
             _log.error("mute.overtaken")
         return done

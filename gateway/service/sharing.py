@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway import decide
 from gateway.evidence import knowing
-from gateway.model import BLAME, Blame, Fault, Parties, Result
+from gateway.model import BLAME, Blame, CallStatus, Fault, Parties, Result
 from gateway.service.claims import SKEW_MS, names_of
 from gateway.store.contract import StoreUnavailable
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LANDS_SECONDS = 0.5  # what was sent has landed, or died on the way, so long after its deadline
 MUTE_STORE_SECONDS = 0.15  # a mute never waits longer for the store
+HURRIED_SECONDS = 0.02  # and hardly any more once it has waited in vain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,14 @@ class Sharing:
                 if result.fault not in {None, Fault.NO_SUCH_CALL}
             },
         )
+
+    async def sparing(self, recorders: tuple[Recorder, ...], deadline: float) -> tuple[Recorder, ...]:
+        """Where only the next call of an extension is meant, those that it has now are left out. Where nobody can tell
+        which those are none is: silent is the safe side."""
+        waiting = [recorder for recorder in recorders if self._waits(recorder)]
+        looks = (self._recorders.look(recorder, deadline=deadline) for recorder in waiting)
+        looked = {one.backend: result for one, result in zip(waiting, await asyncio.gather(*looks), strict=True)}
+        return tuple(_sparing(recorder, looked.get(recorder.backend)) for recorder in recorders)
 
     async def told(self, redaction: Redaction, results: Mapping[str, Result], *, within: float) -> Redaction:
         """Claim the calls that the recorders have told of. What was seen before somebody else's last command to them
@@ -104,7 +113,7 @@ class Sharing:
             held = await self._claims.held(key, known.recorders, lands_before=lands_before, within=MUTE_STORE_SECONDS)
         except StoreUnavailable:
             return None
-        return None if held.backends else held.own
+        return None if held.backends or held.calls else held.own
 
     async def _sent(
         self, redaction: Redaction, recorder: Recorder, muted: Parties, deadline: float, *, background: bool
@@ -112,6 +121,9 @@ class Sharing:
         return await self._recorders.mute(
             recorder, muted, not_before=redaction.loose_before, deadline=deadline, background=background
         )
+
+    def _waits(self, recorder: Recorder) -> bool:
+        return self._nameless(recorder) and recorder.target.call_status == (CallStatus.NEXT,)
 
     def _nameless(self, recorder: Recorder) -> bool:
         tells = self._recorders.backends[recorder.backend].capabilities.tells_calls
@@ -121,6 +133,12 @@ class Sharing:
         return Parties.NONE is not wanted is not Parties.BOTH and (
             wanted in self._recorders.backends[recorder.backend].capabilities.parties
         )
+
+
+def _sparing(recorder: Recorder, looked: Result | None) -> Recorder:
+    if looked is None or looked.seen is None:
+        return recorder
+    return replace(recorder, target=replace(recorder.target, excluded=looked.seen.calls))
 
 
 def _unsent(fault: Fault | None) -> Fault:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from gateway import decide
 from gateway.evidence import covers, knowing
-from gateway.service.claims import SKEW_MS
-from gateway.service.sharing import MUTE_STORE_SECONDS
+from gateway.service.claims import SKEW_MS, names_of
+from gateway.service.sharing import HURRIED_SECONDS, MUTE_STORE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,18 @@ class Standing:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
 
+    async def meant(self, begun: Recorded[Redaction], claimed: Claimed) -> Claimed:
+        """Others said better how to find the call than was known when it was claimed: what it is not goes back."""
+        key, recorders = begun.redaction.key, begun.redaction.recorders
+        strange = {name: own for name, own in claimed.own.items() if name not in names_of(recorders)}
+        if not strange:
+            return claimed
+        _, again = await asyncio.gather(
+            self._tools.claims.release(key, strange, over=True, landed=None, within=MUTE_STORE_SECONDS),
+            self._tools.claims.claim(key, recorders, within=MUTE_STORE_SECONDS),
+        )
+        return again
+
     async def known(self, begun: Recorded[Redaction], claimed: Claimed) -> Claimed:
         """What earlier requests and the recorders said of the call is claimed, too, if it is not any more."""
         recorders = begun.redaction.recorders
@@ -40,9 +52,10 @@ class Standing:
         no claim cannot be called protected: another redaction's unmute may be on its way."""
         again = claimed
         while not again.sure and self._tools.clock.left(deadline) > MUTE_STORE_SECONDS:
-            redaction = begun.redaction
-            again = await self._tools.claims.claim(redaction.key, redaction.recorders, within=MUTE_STORE_SECONDS)
-            if begun.durability in {"journal", "none"}:
+            redaction, away = begun.redaction, begun.durability in {"journal", "none"}
+            within = HURRIED_SECONDS if away else MUTE_STORE_SECONDS
+            again = await self._tools.claims.claim(redaction.key, redaction.recorders, within=within)
+            if away:
                 return again
             await self._tools.clock.sleep(0 if again.sure else CLAIM_AGAIN_SECONDS)
         return again if again.sure else self._unsure(again)

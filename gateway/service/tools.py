@@ -10,7 +10,7 @@ from gateway.asks import Code, Failure, FieldFault
 from gateway.ledger import Step
 from gateway.listening import Listening
 from gateway.model import Action, Parties, Recorder
-from gateway.routing import able, routed, target
+from gateway.routing import able, remembered, routed, target
 from gateway.service.problems import unable_view
 from gateway.service.sharing import Sharing
 from gateway.view import document
@@ -95,9 +95,11 @@ class Tools:
         self.sharing = Sharing(claims, recorders, clock, loosen_seconds=settings.loosen_seconds)
         self._flights: dict[Flight, asyncio.Task[Result]] = {}
 
-    def routed(self, ask: Mute | Control) -> tuple[Recorder, ...]:
-        names = routed(self.settings.routes, key=ask.key, client=ask.origin.principal.client, where=ask.where)
-        chosen = ask.where.backends or ()
+    def routed(self, ask: Mute | Control, known: Redaction | None = None) -> tuple[Recorder, ...]:
+        """The recorders of the call, by what the request says or what is remembered of the `known` redaction."""
+        where = remembered(ask.where, known)
+        names = routed(self.settings.routes, key=ask.key, client=ask.origin.principal.client, where=where)
+        chosen = where.backends or ()
         strange = tuple(
             FieldFault(field=f"backends.{n}", message=_UNROUTED) for n, b in enumerate(chosen) if b not in names
         )
@@ -111,7 +113,7 @@ class Tools:
             Recorder(
                 backend=name,
                 vendor=self.recorders.backends[name].vendor,
-                target=target(ask.key, ask.where, name),
+                target=target(ask.key, where, name),
                 optional=name in self.settings.optional,
             )
             for name in names

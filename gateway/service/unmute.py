@@ -77,12 +77,16 @@ class Unmutes:
         deadline = self._tools.clock.deadline(seconds)
         known = await self._tools.sharing.identified(ordered.recorders, deadline)
         held = await self._held(ordered.key, known.recorders, order, left)
-        addressed = tuple(recorder for recorder in known.recorders if recorder.backend not in held.backends)
+        addressed = tuple(
+            _without(recorder, held) for recorder in known.recorders if recorder.backend not in held.backends
+        )
         unready = self._unready(addressed, known)
         if unready and order.kind is not OrderKind.FORCE:
             return await self._refused(ask, act, order, held, unready)
         ready = tuple(recorder for recorder in addressed if recorder.backend not in unready)
-        results = {**unready, **await self._let_go_all(ask, ready, left, deadline)}
+        sent = await self._let_go_all(ask, ready, left, deadline)
+        held = _whole(held, sent)
+        results = {**unready, **{backend: result for backend, result in sent.items() if backend not in held.backends}}
         try:
             settled = await self._settle(ask, act, results, held.backends)
         except StoreUnavailable:
@@ -126,7 +130,8 @@ class Unmutes:
         able = tuple(recorder for recorder in recorders if self._can_leave(recorder, left))
         unable = frozenset(recorder.backend for recorder in recorders if recorder not in able)
         shared = await self._tools.claims.held(key, able, lands_before=order.lands_before, within=STORE_SECONDS)
-        return replace(shared, backends=shared.backends | unable)
+        narrowed = frozenset(shared.calls) if left else frozenset[str]()
+        return replace(shared, backends=shared.backends | unable | narrowed)
 
     def _can_leave(self, recorder: Recorder, left: Parties) -> bool:
         """A recorder that mutes all or nobody stays silent for all as long as anybody is to be silent."""
@@ -197,6 +202,18 @@ class Unmutes:
 
     def _revert_seconds(self) -> float:
         return max(REVERT_SECONDS, self._tools.settings.deadline_seconds - self._tools.settings.loosen_seconds)
+
+
+def _without(recorder: Recorder, held: Held) -> Recorder:
+    """Of an extension's calls those that others hold stay silent."""
+    excluded = recorder.target.excluded | held.calls.get(recorder.backend, frozenset())
+    return replace(recorder, target=replace(recorder.target, excluded=excluded))
+
+
+def _whole(held: Held, results: Mapping[str, Result]) -> Held:
+    """An extension that has no call any more beside those that others hold is theirs."""
+    theirs = {name for name in held.calls if name in results and results[name].fault is Fault.NO_SUCH_CALL}
+    return replace(held, backends=held.backends | theirs)
 
 
 def _on_its_date(ask: Unmute, redaction: Redaction) -> Redaction:

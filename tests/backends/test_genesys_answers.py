@@ -239,7 +239,7 @@ def test_a_released_call_is_over() -> None:
     with pytest.raises(NoSuchCall):
         state_of(call)
     with pytest.raises(NoSuchCall):
-        matching((call,), "5000")
+        matching((call,), Target(extension="5000"))
 
 
 @pytest.mark.parametrize("body", [{"statusCode": 0}, {"statusCode": 0, "call": None}, {"statusCode": 0, "call": []}])
@@ -269,10 +269,10 @@ def test_an_extension_is_found_in_each_place(members: dict[str, object], found: 
     """By ani, dnis or participant, and only the whole number."""
     calls = parse_calls(reply({"statusCode": 0, "calls": [CALL | members]}))
     if found:
-        assert matching(calls, "8856") == calls
+        assert matching(calls, Target(extension="8856")) == calls
     else:
         with pytest.raises(NoSuchCall):
-            matching(calls, "8856")
+            matching(calls, Target(extension="8856"))
 
 
 @pytest.mark.parametrize(

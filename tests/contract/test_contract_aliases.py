@@ -83,3 +83,37 @@ async def test_one_party_of_a_call_that_is_held_for_both(bench: Bench, name: str
     muted = await bench.put(first)
     assert (await bench.put(second, parties="caller")).status == 200
     assert silent(first.call, since=muted.received_at, until=time.time_ns())
+
+
+@pytest.mark.parametrize("order", [("number", "id"), ("id", "number")], ids="-".join)
+@pytest.mark.parametrize("name", TELLING)
+async def test_of_several_calls_only_the_one_that_is_held_stays_silent(
+    bench: Bench, name: str, order: tuple[str, str]
+) -> None:
+    """An extension with two calls is muted, one of them by its id as well: the other one resumes with the extension,
+    the held one with the last of the two that hold it."""
+    names = _names(bench, name)
+    other = bench.join(names["number"], name)
+    first, second = (names[word] for word in order)
+    muted = await bench.put(names["number"])
+    assert (await bench.put(names["id"])).protected
+    dropped = await bench.release(first)
+    assert dropped.status == 200
+    assert recorded(other, at=dropped.received_at) == (order[0] == "number")
+    last = await bench.release(second)
+    assert last.status == 200
+    assert silent(first.call, since=muted.received_at, until=last.sent_at)
+    assert recorded(first.call, at=last.received_at)
+    assert recorded(other, at=last.received_at)
+
+
+@pytest.mark.parametrize("action", ["start", "stop", "keep", "discard"])
+@pytest.mark.parametrize("name", MATRIX)
+async def test_no_command_of_another_tenant_reaches_a_held_call(bench: Bench, name: str, action: str) -> None:
+    """It is 404 for them, or 422 where the vendor knows no such command; nothing is sent."""
+    placed = bench.place(name)
+    await bench.put(placed)
+    sent = bench.sent(name, placed, "command")
+    answer = await bench.post(placed, action, client="stranger")
+    assert answer.status in {404, 422}
+    assert bench.sent(name, placed, "command") == sent

@@ -156,3 +156,35 @@ async def test_the_next_call_is_waited_for(bench: Bench, name: str) -> None:
         while not (await bench.get(placed)).protected:  # noqa: ASYNC110 -- the state tells nobody when it changes
             await asyncio.sleep(0.05)
     assert muted_now(call)
+
+
+@pytest.mark.parametrize("name", PROVING)
+async def test_who_waits_for_the_next_call_leaves_the_present_one_alone(bench: Bench, name: str) -> None:
+    """`next` while there is a call: 202, and that one is recorded all the time; the next one is silent soon after it
+    begins, and resumes alone."""
+    placed = bench.place(name, "extension", call_status=["next"])
+    asked = time.time_ns()
+    waiting = await bench.put(placed)
+    assert (waiting.status, waiting.protected) == (202, False)
+    assert bench.sent(name, placed, "command") == (1 if name.startswith("verba") else 0)
+    if name == "verba":  # it cannot have two calls of one extension told apart
+        bench.lines[name].fake.end_call(placed.call.call_id)
+    call = bench.join(placed, name)
+    await until(lambda: muted_now(call))
+    async with asyncio.timeout(8):
+        while not (await bench.get(placed)).protected:  # noqa: ASYNC110 -- as above
+            await asyncio.sleep(0.05)
+    unmuted = await bench.release(placed)
+    assert recorded(call, at=unmuted.received_at)
+    assert not any(cut.muted for cut in placed.call.tape.cuts if cut.at >= asked)
+
+
+@pytest.mark.parametrize("name", PROVING)
+async def test_the_ongoing_call_or_else_the_next_is_waited_for(bench: Bench, name: str) -> None:
+    """`ongoing, next` without a call: the redaction stands and waits, and the answer says so."""
+    placed = bench.place(name, "extension", call_status=["ongoing", "next"])
+    bench.lines[name].fake.end_call(placed.call.call_id)
+    waiting = await bench.put(placed)
+    assert (waiting.status, waiting.protected) == (202, False)
+    call = bench.join(placed, name)
+    await until(lambda: muted_now(call))

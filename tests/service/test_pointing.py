@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from workshop import at, opened
 
 from gateway.asks import Code, Failure
-from gateway.model import CallStatus, Parties, Where
+from gateway.backends.contract import Unconfirmed
+from gateway.model import CallKey, CallStatus, Fault, Parties, Where
+from gateway.routing import Route
 
 if TYPE_CHECKING:
+    from gateway.model import Target
     from gateway.store.redis import RedisStore
 
 NEXT = Where(extension="8856", call_status=(CallStatus.NEXT,))
@@ -71,6 +75,86 @@ async def test_the_next_call_is_an_ongoing_one_once_it_is_there(store: RedisStor
         await shop.service.unmute(shop.ask("x").unmute())
         assert recorder.commands[-1].target.call_status == (CallStatus.ONGOING,)
         assert recorder.silent("later") is Parties.NONE
+
+
+async def test_the_present_call_is_meant_from_when_somebody_means_it(store: RedisStore) -> None:
+    """Who waits for the next call leaves the present one out; the next request wants it silent, too: it is muted before
+    that is answered, and was not protected meanwhile."""
+    async with opened(store, "a") as shop:
+        recorder = shop.recorders["a"]
+        recorder.calls |= {"now": Parties.NONE, "later": Parties.NONE}
+        recorder.extensions["8856"] = ["now"]
+        assert (await shop.service.mute(shop.ask("x").mute(where=NEXT))).pending
+        assert recorder.silent("now") is Parties.NONE
+        recorder.extensions["8856"] = ["now", "later"]
+        assert (await shop.service.mute(shop.ask("x").mute(where=NEXT))).document.protected
+        assert (recorder.silent("now"), recorder.silent("later")) == (Parties.NONE, Parties.BOTH)
+        answer = await shop.service.mute(shop.ask("x").mute(where=Where(extension="8856"), hold="form"))
+        assert answer.document.protected
+        assert (recorder.silent("now"), recorder.silent("later")) == (Parties.BOTH, Parties.BOTH)
+
+
+async def test_both_calls_are_waited_for_and_meant(store: RedisStore) -> None:
+    """The next one is still to come when the present one is wanted silent."""
+    async with opened(store, "a") as shop:
+        recorder = shop.recorders["a"]
+        recorder.calls["now"] = Parties.NONE
+        recorder.extensions["8856"] = ["now"]
+        assert (await shop.service.mute(shop.ask("x").mute(where=NEXT))).pending
+        answer = await shop.service.mute(shop.ask("x").mute(where=Where(extension="8856"), hold="form"))
+        assert answer.document.protected
+        assert recorder.silent("now") is Parties.BOTH
+
+
+async def test_who_cannot_say_which_calls_there_are_mutes_them_all(store: RedisStore) -> None:
+    """The look at the present calls fails: silent is the safe side."""
+    async with opened(store, "a") as shop:
+        recorder = shop.recorders["a"]
+        recorder.calls["now"] = Parties.NONE
+        recorder.extensions["8856"] = ["now"]
+        failures = iter([Unconfirmed(Fault.TIMEOUT)])
+
+        async def fail_once(_: Target) -> None:
+            if (error := next(failures, None)) is not None:
+                raise error
+
+        recorder.seen = fail_once
+        assert (await shop.service.mute(shop.ask("x").mute(where=NEXT))).document.protected
+        assert recorder.silent("now") is Parties.BOTH
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_renewal_need_not_say_again_where_the_call_is(store: RedisStore, *, known: bool) -> None:
+    """The extension chose the route: a renewal without it, here or at a gateway that has not heard of the call, keeps
+    the recorders and adds none; a target that was named stays, too."""
+    routes = (Route(extension="88*", backends=("a",)), Route(backends=("b",)))
+    async with opened(store, "a", "b") as shop, opened(store, "a", "b") as elsewhere:
+        for pod in (shop, elsewhere):
+            pod.tools.settings = replace(pod.tools.settings, routes=routes)
+            pod.recorders["a"].calls["now"] = Parties.NONE
+            pod.recorders["a"].extensions["8856"] = ["now"]
+        await shop.service.mute(shop.ask("x").mute(where=Where(extension="8856")))
+        pod = shop if known else elsewhere
+        renewed = (await pod.service.mute(pod.ask("x").mute())).document
+        assert renewed.protected
+        assert [view.backend for view in renewed.recorders] == ["a"]
+        assert pod.recorders["b"].commands == []
+        claims = await store.claim("b:call:x", CallKey(tenant="acme", call_id="probe"), within=5)
+        assert claims.others == ()
+
+
+async def test_another_client_s_route_is_chosen_by_what_was_said_before(store: RedisStore) -> None:
+    """A second client's recorders come to the call, found by the extension that the first one gave."""
+    routes = (Route(client="crm", backends=("a",)), Route(client="desk", extension="88*", backends=("b",)))
+    async with opened(store, "a", "b") as shop:
+        shop.tools.settings = replace(shop.tools.settings, routes=routes)
+        for recorder in shop.recorders.values():
+            recorder.calls["now"] = Parties.NONE
+            recorder.extensions["8856"] = ["now"]
+        await shop.service.mute(shop.ask("x").mute(where=Where(extension="8856")))
+        both = (await shop.service.mute(shop.ask("x", client="desk").mute())).document
+        assert both.protected
+        assert [view.backend for view in both.recorders] == ["a", "b"]
 
 
 async def test_recorders_that_do_not_record_the_call_are_named(store: RedisStore) -> None:

@@ -121,7 +121,7 @@ class Recorder:
     def _places(self, target: Target) -> list[str]:
         place = target.call_id or target.extension or ""
         known = [place] if target.call_id is not None else self.extensions.get(place, [place])
-        found = [call for call in known if call in self.calls]
+        found = [call for call in known if call in self.calls and call not in target.excluded]
         if not found:
             raise NoSuchCall
         return found
