@@ -188,6 +188,7 @@ def _tools(settings: Settings, store: Store, clock: Clock, metrics: Metrics, jou
         settings=tools.Settings(
             deadline_seconds=settings.policy.deadline_seconds,
             policy=policy,
+            forgotten_ms=int(1000 * settings.policy.alert_after_seconds),
             routes=tuple(
                 Route(
                     backends=route.backends,

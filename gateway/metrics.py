@@ -129,6 +129,7 @@ class Metrics:
             "redaction_oldest_unprotected_seconds", "Age of the oldest open redaction that is not proven"
         )
         self._oldest_open = self._gauge("redaction_oldest_open_seconds", "Age of the oldest open redaction")
+        self._forgotten = self._gauge("redaction_forgotten", "Open redactions that nobody has ended for too long")
 
     def _make_backend(self, backends: Mapping[str, Vendor], plaintext: frozenset[str]) -> None:
         requests = self._counter(
@@ -187,12 +188,15 @@ class Metrics:
         *,
         oldest_open_seconds: float,
         oldest_unprotected_seconds: float,
+        forgotten: int,
     ) -> None:
-        """How many are open, by state (none where a state is missing), and the ages of the oldest (0 for none)."""
+        """How many are open, by state (none where a state is missing), the ages of the oldest (0 for none), and how
+        many are as old as `policy.alert_after_seconds`."""
         for state in RecorderState:
             self._open.child(state).set(states.get(state, 0))
         self._oldest_open.set(oldest_open_seconds)
         self._oldest_unprotected.set(oldest_unprotected_seconds)
+        self._forgotten.set(forgotten)
 
     @contextmanager
     def backend_request(self, backend: str, vendor: str, action: str) -> Iterator[Outcome]:

@@ -58,7 +58,9 @@ class Reconciler:
         self._store = store
         self._dated = dated
         self._node = node
-        self._watchlist = Watchlist(policy=tools.settings.policy, metrics=tools.metrics)
+        self._watchlist = Watchlist(
+            policy=tools.settings.policy, forgotten_ms=tools.settings.forgotten_ms, metrics=tools.metrics
+        )
         self._backoff = Backoff(answered_at=tools.recorders.answered_at)
         self._loading = asyncio.Semaphore(CALLS_AT_ONCE)
         self._places: dict[frozenset[str], asyncio.Semaphore] = {}

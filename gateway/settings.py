@@ -183,8 +183,8 @@ class Policy(Section):
     vendor allows."""
 
     alert_after_seconds: float = Field(default=900.0, gt=0, le=2_592_000)
-    """Age in seconds at which an open redaction counts as forgotten. Default 900: no card form takes a quarter
-    of an hour."""
+    """Age in seconds at which an open redaction counts as forgotten: `redaction_forgotten` tells, and it stays muted.
+    Default 900: no card form takes a quarter of an hour."""
 
     state_retention_hours: float = Field(default=24.0, gt=0, le=9_600)
     """How long a closed redaction stays readable, in hours. Default 24: a shift and the morning after."""

@@ -36,8 +36,11 @@ class Watched:
 
 
 class Watchlist:
-    def __init__(self, *, policy: Policy, metrics: Metrics) -> None:
+    """`forgotten_ms`: an open redaction as old as that is one that somebody forgot to end."""
+
+    def __init__(self, *, policy: Policy, forgotten_ms: int, metrics: Metrics) -> None:
         self._policy = policy
+        self._forgotten_ms = forgotten_ms
         self._metrics = metrics
         self._watched: dict[CallKey, Watched] = {}
         self._published_at: int | None = None
@@ -76,6 +79,7 @@ class Watchlist:
             oldest_unprotected_seconds=_age(
                 now, (one.unprotected_since for one in watched if one.unprotected_since is not None)
             ),
+            forgotten=sum(now - one.requested_at >= self._forgotten_ms for one in watched),
         )
         passed = (now - (self._published_at or now)) / 1000
         self._published_at = now

@@ -158,6 +158,7 @@ def test_metrics_that_stay_at_zero_are_told() -> None:
         "audit_last_seal_timestamp_seconds": "sealed",
         "backend_circuit_open": "circuit",
         "redaction_oldest_open_seconds": "open_redactions",
+        "redaction_forgotten": "open_redactions",
         "redaction_oldest_unprotected_seconds": "open_redactions",
         "redaction_open": "open_redactions",
         "redaction_unprotected_seconds_total": "unprotected",

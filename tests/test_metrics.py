@@ -25,6 +25,7 @@ CONTRACT = {
     "redaction_open": {"state"},
     "redaction_oldest_unprotected_seconds": set(),
     "redaction_oldest_open_seconds": set(),
+    "redaction_forgotten": set(),
     "redaction_drift_total": {"backend"},
     "backend_requests_total": {"backend", "vendor", "action", "outcome"},
     "backend_request_seconds": {"backend", "action"},
@@ -170,9 +171,13 @@ def test_a_backend_request_that_never_said_how_it_ended_is_abandoned(metrics: Me
 def test_open_redactions_show_their_states_and_ages(metrics: Metrics) -> None:
     """A state that is gone goes back to zero."""
     metrics.open_redactions(
-        {RecorderState.MUTED: 3, RecorderState.UNKNOWN: 1}, oldest_open_seconds=60, oldest_unprotected_seconds=2.5
+        {RecorderState.MUTED: 3, RecorderState.UNKNOWN: 1},
+        oldest_open_seconds=60,
+        oldest_unprotected_seconds=2.5,
+        forgotten=2,
     )
-    metrics.open_redactions({RecorderState.MUTED: 2}, oldest_open_seconds=61, oldest_unprotected_seconds=0)
+    metrics.open_redactions({RecorderState.MUTED: 2}, oldest_open_seconds=61, oldest_unprotected_seconds=0, forgotten=1)
+    assert value(metrics, "redaction_forgotten") == 1
     assert value(metrics, "redaction_open", state="muted") == 2
     assert value(metrics, "redaction_open", state="unknown") == 0
     assert value(metrics, "redaction_oldest_open_seconds") == 61

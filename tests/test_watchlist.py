@@ -26,6 +26,7 @@ from gateway.watchlist import FORGET_MS, Watchlist
 POLICY = Policy(reassert_ms=5_000, deadline_ms=2_500)
 KEPT_MS = POLICY.reassert_ms + POLICY.deadline_ms + FORGET_MS
 LONG_KEPT_MS = int(1000 * LONGEST_SECONDS) + POLICY.deadline_ms + FORGET_MS
+FORGOTTEN_MS = 60_000
 NOW = 1_795_251_600_000
 OPEN, UNPROTECTED = "redaction_oldest_open_seconds", "redaction_oldest_unprotected_seconds"
 
@@ -35,7 +36,7 @@ class Pod:
 
     def __init__(self) -> None:
         self.metrics = Metrics({"pbx": Vendor.VOIPNOW, "verba": Vendor.VERBA}, version="1")
-        self.watchlist = Watchlist(policy=POLICY, metrics=self.metrics)
+        self.watchlist = Watchlist(policy=POLICY, forgotten_ms=FORGOTTEN_MS, metrics=self.metrics)
         self.now = NOW
 
     def saw(self, redaction: Redaction) -> None:
@@ -189,3 +190,17 @@ def test_time_that_runs_backwards_adds_nothing(pod: Pod) -> None:
     pod.after(0)
     pod.after(-500)
     assert pod.value("redaction_unprotected_seconds_total", backend="pbx") == 0
+
+
+def test_what_nobody_ended_for_too_long_is_counted(pod: Pod) -> None:
+    """From the age on at which the operator calls it forgotten, and no longer than it is open."""
+    requested_at = redaction().requested_at
+    pod.now = requested_at + FORGOTTEN_MS - 1
+    pod.saw(redaction())
+    pod.after(0)
+    assert pod.value("redaction_forgotten") == 0
+    pod.after(1)
+    assert pod.value("redaction_forgotten") == 1
+    pod.saw(replace(redaction(), holds=()))
+    pod.after(0)
+    assert pod.value("redaction_forgotten") == 0

@@ -41,12 +41,14 @@ _UNROUTED = "Must be one of the recorders of this call"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`deadline_seconds`: one request, all recorders. `optional`: backends that need not have the call."""
+    """`deadline_seconds`: one request, all recorders. `optional`: backends that need not have the call.
+    `forgotten_ms`: how old an open redaction is that somebody forgot to end."""
 
     deadline_seconds: float
     policy: Policy
     routes: tuple[Route, ...]
     optional: frozenset[str]
+    forgotten_ms: int = 900_000
 
     @property
     def busy_ms(self) -> int:
