@@ -1,15 +1,16 @@
 """Several redactions of one call: while any of them is open, no other one's unmute reaches the recorder.
 
 A claim says "this redaction means this recorder's call". It is an index, never the truth: what another claim is
-worth is read from that redaction's own state; one that was made just now counts without it, since its redaction
-may be about to begin. The recorder's call is known by what the requests said of it (its id, or the extension) and
-by every id that the recorder has told of it since. Where it tells none, an id and an extension that mean the same
-call are not seen to.
+worth is read from that redaction's own state. Where that is not open and the claim was made just now its redaction may
+be about to begin, or to have ended with nobody left to say so: it is waited for a little, then nothing is done. The
+recorder's call is known by what the requests said of it (its id, or the extension) and by every id that the recorder
+has told of it since. Where it tells none, an id and an extension that mean the same call are not seen to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
 
 AT_ONCE_MS = 1_000
 FRESH_MS = 5_000
-ROUNDS = 3
+PAUSES = (0.02, 0.05, 0.1, 0.2, 0.0)  # seconds between two looks at a claim whose redaction may be about to begin
 SKEW_MS = 250  # how far apart the store's clock and ours may be
+
+
+class Life(enum.Enum):
+    """What the redaction of a claim is found to be. `DOUBTFUL`: not open, though it was claimed for just now."""
+
+    OPEN = enum.auto()
+    OVER = enum.auto()
+    DOUBTFUL = enum.auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +69,12 @@ class Held:
     """The `backends` whose recorder must stay silent because another redaction means it too; `own` as above.
 
     `calls` are the ids, by backend, of single calls of an extension that others hold, where it has more. `foreign`:
-    one of the others is another tenant's.
+    one of the others is another tenant's. `unsure` are backends of which it cannot be told now.
     """
 
     backends: frozenset[str]
     own: Mapping[str, str]
+    unsure: frozenset[str] = frozenset()
     calls: Mapping[str, frozenset[str]] = field(default_factory=dict)
     foreign: bool = False
 
@@ -110,29 +120,35 @@ class ClaimBook:
         asked = tuple(recorders)
         names = names_of(asked)
         found = await asyncio.gather(*(self._loosen(name, key, lands_before, within) for name in names))
-        held = {name for name, (holders, _) in zip(names, found, strict=True) if holders}
+        claims = dict(zip(names, found, strict=True))
+        held = {name for name, (holders, _) in claims.items() if holders}
+        doubtful = {name for name, (holders, _) in claims.items() if holders is None}
         calls = {recorder.backend: _held_calls(recorder, held) for recorder in asked}
-        tenants = {tenant for holders, _ in found for tenant in holders}
         return Held(
-            backends=frozenset(r.backend for r in asked if held.intersection(target_names(r)) and not calls[r.backend]),
-            own={name: own for name, (_, own) in zip(names, found, strict=True)},
+            backends=frozenset(r.backend for r in asked if held & target_names(r) and not calls[r.backend]),
+            own={name: own for name, (_, own) in claims.items()},
+            unsure=frozenset(recorder.backend for recorder in asked if doubtful & target_names(recorder)),
             calls={backend: ids for backend, ids in calls.items() if ids},
-            foreign=bool(tenants - {key.tenant}),
+            foreign=any(holders and holders != {key.tenant} for holders, _ in found),
         )
 
-    async def _loosen(self, name: str, key: CallKey, lands_before: int, within: float) -> tuple[frozenset[str], str]:
-        """The tenants of the redactions that hold the target, and our own claim."""
+    async def _loosen(
+        self, name: str, key: CallKey, lands_before: int, within: float
+    ) -> tuple[frozenset[str] | None, str]:
+        """The tenants of the redactions that hold the target, None where that cannot be told; and our own claim."""
         over: tuple[Claim, ...] = ()
-        for _ in range(ROUNDS):
+        for pause in PAUSES:
             claims = await self._store.loosen(name, key, lands_before=lands_before, over=over, within=within)
-            alive = await asyncio.gather(*(self._is_alive(claim, claims.at, within) for claim in claims.others))
+            lives = await asyncio.gather(*(self._life(claim, claims.at, within) for claim in claims.others))
             holders = frozenset(
-                claim.key.tenant for claim, is_alive in zip(claims.others, alive, strict=True) if is_alive
+                claim.key.tenant for claim, life in zip(claims.others, lives, strict=True) if life is Life.OPEN
             )
             if holders or not claims.others:
                 return holders, claims.own
-            over = claims.others
-        return frozenset(claim.key.tenant for claim in claims.others), claims.own
+            over = tuple(claim for claim, life in zip(claims.others, lives, strict=True) if life is Life.OVER)
+            if over != claims.others:
+                await asyncio.sleep(pause)
+        return None, claims.own
 
     async def release(
         self, key: CallKey, own: Mapping[str, str], *, over: bool, landed: int | None, within: float
@@ -146,13 +162,14 @@ class ClaimBook:
         await asyncio.gather(*said, return_exceptions=True)
 
     async def _any_alive(self, claims: tuple[Claim, ...], at: int, within: float) -> bool:
-        return any(await asyncio.gather(*(self._is_alive(claim, at, within) for claim in claims)))
+        lives = await asyncio.gather(*(self._life(claim, at, within) for claim in claims))
+        return any(life is not Life.OVER for life in lives)
 
-    async def _is_alive(self, claim: Claim, at: int, within: float) -> bool:
-        if at - claim.since < FRESH_MS:
-            return True
+    async def _life(self, claim: Claim, at: int, within: float) -> Life:
         stored = await self._ledger.load(claim.key, within=within)
-        return stored is not None and (stored.redaction.open or stored.redaction.order is not None)
+        if stored is not None and (stored.redaction.open or stored.redaction.order is not None):
+            return Life.OPEN
+        return Life.DOUBTFUL if at - claim.renewed_at < FRESH_MS else Life.OVER
 
 
 def _since(key: CallKey, claims: Claims) -> int:

@@ -13,7 +13,7 @@ from gateway.backends.contract import Command
 from gateway.clock import new_id
 from gateway.decide import OrderReported
 from gateway.describe import Act
-from gateway.model import Action, Recorder, Redaction, Result
+from gateway.model import Action, Fault, Recorder, Redaction, Result
 from gateway.routing import says_where
 from gateway.service.claims import Held
 from gateway.service.problems import control_view, failure, not_found, with_results
@@ -85,6 +85,9 @@ class Controls:
         held = await self._tools.claims.held(ask.key, known.recorders, lands_before=lands_before, within=STORE_SECONDS)
         if held.foreign:
             raise not_found()
+        if held.unsure:
+            doubtful = {backend: Result(fault=Fault.BUSY) for backend in held.unsure}
+            raise failure(Redaction(key=ask.key), with_results(recorders, doubtful), None)
         if held.backends or held.calls:
             raise Failure(Code.REDACTION_OPEN, "Another redaction holds this recorder silent.")
         return held

@@ -113,7 +113,7 @@ class Sharing:
             held = await self._claims.held(key, known.recorders, lands_before=lands_before, within=MUTE_STORE_SECONDS)
         except StoreUnavailable:
             return None
-        return None if held.backends or held.calls else held.own
+        return None if held.backends or held.calls or held.unsure else held.own
 
     async def _sent(
         self, redaction: Redaction, recorder: Recorder, muted: Parties, deadline: float, *, background: bool

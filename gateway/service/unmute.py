@@ -80,7 +80,7 @@ class Unmutes:
         addressed = tuple(
             _without(recorder, held) for recorder in known.recorders if recorder.backend not in held.backends
         )
-        unready = self._unready(addressed, known)
+        unready = self._unready(addressed, known, held)
         if unready and order.kind is not OrderKind.FORCE:
             return await self._refused(ask, act, order, held, unready)
         ready = tuple(recorder for recorder in addressed if recorder.backend not in unready)
@@ -95,11 +95,14 @@ class Unmutes:
         await self._told(settled, order, held)
         return await self._let_go(ask, act, settled, results)
 
-    def _unready(self, recorders: tuple[Recorder, ...], known: Identified) -> dict[str, Result]:
+    def _unready(self, recorders: tuple[Recorder, ...], known: Identified, held: Held) -> dict[str, Result]:
         """Those that cannot be reached, or of which nobody can tell whether they are somebody else's, too."""
         shut = {r.backend: Result(fault=Fault.CIRCUIT_OPEN) for r in recorders if self._is_shut(r)}
+        doubtful = {
+            recorder.backend: Result(fault=Fault.BUSY) for recorder in recorders if recorder.backend in held.unsure
+        }
         unknown = {r.backend: known.unknown[r.backend] for r in recorders if r.backend in known.unknown}
-        return {**shut, **unknown}
+        return {**doubtful, **shut, **unknown}
 
     def _is_shut(self, recorder: Recorder) -> bool:
         return self._tools.recorders.is_shut(recorder.backend)

@@ -122,7 +122,8 @@ class TrailPage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A redaction that means the same recorder of the same call. `token` is the claim's own name: another one
-    when it was renewed. It begins with when the redaction first claimed, by the store's clock in ms."""
+    when it was renewed. It begins with when the redaction first claimed and ends with when it last did, by the store's
+    clock in ms."""
 
     key: CallKey
     token: str
@@ -130,6 +131,10 @@ class Claim:
     @property
     def since(self) -> int:
         return int(self.token.partition(":")[0])
+
+    @property
+    def renewed_at(self) -> int:
+        return int(self.token.rpartition(":")[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

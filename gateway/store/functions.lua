@@ -74,7 +74,7 @@ local function lease(keys, args)
 end
 
 -- Which open redactions mean the same recorder of the same call. A target is a hash of redactions, each with the
--- time of its first claim and how often it claimed since ("ms:count"), and under '~' until when a command may land
+-- time of its first claim, how often it claimed and when last ("ms:count:ms"), and under '~' until when a command may land
 -- that lets a party be recorded, or when the last one did.
 local LOOSE = '~'
 local CLAIM_MS = 7 * 24 * 3600 * 1000 -- no call lasts so long: what a crash left behind goes by itself
@@ -98,7 +98,7 @@ end
 local function claim(keys, args)
   local ms = now_ms()
   local since, count = string.match(redis.call('HGET', keys[1], args[1]) or '', '(%d+):(%d+)')
-  local own = (since or ms) .. ':' .. ((count or 0) + 1)
+  local own = (since or ms) .. ':' .. ((count or 0) + 1) .. ':' .. ms
   redis.call('HSET', keys[1], args[1], own)
   redis.call('PEXPIRE', keys[1], CLAIM_MS)
   local found, loose = others(keys[1], args[1])

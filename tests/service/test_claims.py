@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,18 +74,39 @@ async def test_another_tenant_does_not_see_a_held_call(store: RedisStore) -> Non
 
 
 async def test_a_dead_claim_does_not_keep_a_recorder_silent(store: RedisStore, redis: Redis) -> None:
-    """A claim whose redaction is over (a crash left it) is found out and dropped once it is no longer fresh."""
+    """A claim whose redaction is not open (a crash left it) is found out and dropped once it is no longer fresh. Until
+    then nobody can tell whether that redaction is about to begin: the DELETE is refused, and the hold stands."""
     async with opened(store, "a") as shop:
         shop.recorders["a"].calls["x"] = Parties.NONE
         ghost = CallKey(tenant="acme", call_id="ghost")
+        shop.recorders["a"].calls["y"] = Parties.BOTH
         await store.claim("a:call:x", ghost, within=5)
+        await store.claim("a:call:y", ghost, within=5)
         await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
-        await shop.service.unmute(shop.ask("first").unmute())
-        assert shop.recorders["a"].silent("x") is Parties.BOTH  # it may be about to begin
+        with pytest.raises(Failure) as refused:
+            await shop.service.unmute(shop.ask("first").unmute())
+        assert refused.value.code is Code.RECORDER_UNAVAILABLE
+        assert await shop.protected("first")
+        with pytest.raises(Failure) as refused:
+            await shop.service.control(shop.ask("second").control(action=Action.START, where=at("a", "y")))
+        assert refused.value.code is Code.RECORDER_UNAVAILABLE
         await _age(redis, "a:call:x", ghost)
-        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
         await shop.service.unmute(shop.ask("first").unmute())
         assert shop.recorders["a"].silent("x") is Parties.NONE
+
+
+async def test_an_order_waits_for_a_redaction_that_is_about_to_begin(store: RedisStore) -> None:
+    """It has claimed the recorder and is open a moment later: the order is carried out, the recorder stays silent."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        await store.claim("a:call:x", shop.ask("second").key, within=5)
+        order = asyncio.create_task(shop.service.unmute(shop.ask("first").unmute()))
+        await asyncio.sleep(0.05)
+        await shop.service.mute(shop.ask("second").mute(where=at("a", "x")))
+        assert (await order).document.desired == "unmuted"
+        assert shop.recorders["a"].silent("x") is Parties.BOTH
+        assert await shop.protected("second")
 
 
 async def test_a_mute_waits_for_what_another_redaction_let_loose(store: RedisStore) -> None:
@@ -101,13 +123,15 @@ async def test_a_mute_waits_for_what_another_redaction_let_loose(store: RedisSto
 
 
 async def test_claims_are_counted_from_the_first(store: RedisStore) -> None:
-    """Renewing does not make a claim younger, and a claim that was renewed is not dropped as the dead one."""
+    """Renewing does not make a claim younger than its first and tells when that was; a claim that was renewed is not
+    dropped as the dead one."""
     key, other = CallKey(tenant="t", call_id="c"), CallKey(tenant="t", call_id="d")
     await store.claim("x", key, within=5)
     (first,) = (await store.claim("x", other, within=5)).others
     await store.claim("x", key, within=5)
     (again,) = (await store.claim("x", other, within=5)).others
-    assert (first.since, first.token) == (again.since, again.token.replace(":2", ":1"))
+    assert (first.since, first.token.split(":")[1], again.token.split(":")[1]) == (again.since, "1", "2")
+    assert first.renewed_at <= again.renewed_at
     first = again
     wrong = Claim(key=key, token="1:1")
     kept = await store.loosen("x", other, lands_before=1, over=(wrong,), within=5)
@@ -158,5 +182,5 @@ async def _age(redis: Redis, target: str, key: CallKey) -> None:
     member = f"{key.tenant}:{key.call_id}"
     claim = await redis.hget(name, member)
     assert isinstance(claim, bytes)
-    since, count = claim.decode().split(":")
-    await redis.hset(name, member, f"{int(since) - 60_000}:{count}")
+    since, count, renewed = (int(part) for part in claim.decode().split(":"))
+    await redis.hset(name, member, f"{since - 60_000}:{count}:{renewed - 60_000}")

@@ -136,8 +136,8 @@ class Vault:
 
     def claim(self, target: str, key: CallKey) -> Claims:
         claims = self.data.targets.setdefault(target, {})
-        since, count = claims.get(key, f"{self.ms()}:0").split(":")
-        claims[key] = f"{since}:{int(count) + 1}"
+        since, count, _ = claims.get(key, f"{self.ms()}:0:").split(":")
+        claims[key] = f"{since}:{int(count) + 1}:{self.ms()}"
         return self._claims(target, key)
 
     def _claims(self, target: str, key: CallKey) -> Claims:
