@@ -10,7 +10,7 @@ No I/O, no clock, no randomness: every time and id comes in with the event. The 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.evidence import knowing, protected, recorder_state
@@ -188,12 +188,14 @@ class Settled(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReported:
-    """How the sending of one order went. `held` are backends left silent on purpose (another redaction's)."""
+    """How the sending of one order went. `held` are backends left silent on purpose (another redaction's), `before` is
+    what recorders were seen to do right before the command."""
 
     at: int
     op: str
     results: Mapping[str, Result]
     held: frozenset[str] = frozenset()
+    before: Mapping[str, Observation] = field(default_factory=dict)
 
 
 def settle(redaction: Redaction, event: OrderReported) -> tuple[Redaction, Settled]:
@@ -232,7 +234,7 @@ def _reported(redaction: Redaction, order: Order, event: OrderReported) -> Redac
     now on knows this revision, so that no clock is needed to tell before from after. While an earlier order's command
     can still land, what is seen may be that one's doing."""
     definite = answered(event.results) and all(
-        order.earlier_before <= order.at and _moved(recorder, event.results[recorder.backend])
+        order.earlier_before <= order.at and _moved(event.before.get(recorder.backend), event.results[recorder.backend])
         for recorder in redaction.recorders
         if recorder.backend in event.results
     )
@@ -260,12 +262,12 @@ def answered(results: Mapping[str, Result]) -> bool:
     )
 
 
-def _moved(recorder: Recorder, result: Result) -> bool:
-    """What the recorder is seen to do is the command's doing. One that was not seen silent before may be live for
+def _moved(before: Observation | None, result: Result) -> bool:
+    """What the recorder is seen to do is the command's doing. One that was not seen silent right before may be live for
     another reason, with a command that was accepted still on its way."""
     if result.fault is not None or result.seen is None:
         return True
-    return recorder.seen is not None and recorder.seen.muted != result.seen.muted
+    return before is not None and before.muted != result.seen.muted
 
 
 def _doubtful(recorder: Recorder, result: Result) -> Observation | None:

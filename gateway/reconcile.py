@@ -188,7 +188,7 @@ class Reconciler:
             self._backoff.forget(redaction.key)
             return
         deadline = self._tools.clock.deadline(self._tools.settings.deadline_seconds)
-        redaction = await self._claimed(redaction)
+        redaction = await self._tools.sharing.claimed(redaction, within=STORE_SECONDS)
         looked = await self._learn(redaction, act, "looked", await self._look(redaction, deadline))
         if looked.open and looked.order is None and not self._protected(looked):
             looked = await self._mute_again(redaction, looked, act, deadline)
@@ -206,12 +206,6 @@ class Reconciler:
         with suppress(StoreUnavailable):
             await self._dated.carry_out(redaction)
         return await self._loaded(redaction.key) or redaction
-
-    async def _claimed(self, redaction: Redaction) -> Redaction:
-        """A claim may be missing: it was not confirmed in time, or a failover has lost it."""
-        claimed = await self._tools.claims.claim(redaction.key, redaction.recorders, within=STORE_SECONDS)
-        before = max(claimed.loose_until, claimed.stood_at)
-        return decide.loosened(redaction, before=before, ordered_at=claimed.loose_until)
 
     async def _mute_again(self, found: Redaction, looked: Redaction, act: Act, deadline: float) -> Redaction:
         """Mute once more, and let the call rest for a while if that was in vain, too."""

@@ -270,6 +270,19 @@ def test_an_order_answered_for_good_cannot_land_later() -> None:
         assert is_protected(proof, 1400) is at_once
 
 
+def test_only_what_was_silent_right_before_shows_that_the_command_has_landed() -> None:
+    """Somebody else may have resumed the recording since it was seen last, with our command still on its way: then a
+    new mute is proven only when that has died."""
+    resumed = {"a": seen(Parties.NONE, 1250)}
+    silent, live = (Observation(muted=who, evidence=Evidence.READBACK, at=1199) for who in (Parties.BOTH, Parties.NONE))
+    for before, at_once in (({"a": silent}, True), ({"a": live}, False), ({}, False)):
+        report = OrderReported(at=1300, op="op1200", results=resumed, before=before)
+        redaction, settled = decide.settle(ordered(muted(), 1200), report)
+        assert settled is Settled.DONE
+        proof = told(asked(redaction, 1350), 1450, {"a": seen(Parties.BOTH, 1400)})
+        assert is_protected(proof, 1450) is at_once
+
+
 def test_what_is_seen_after_a_lost_answer_does_not_settle_it() -> None:
     """Somebody else may have resumed the recording, with our command still on its way."""
     report = OrderReported(at=1300, op="op1200", results={"a": replace(seen(Parties.NONE, 1250), lost=True)})

@@ -52,7 +52,7 @@ class Controls:
             ask.key,
             held.own,
             over=False,
-            landed=lands_before if decide.answered(results) else None,
+            landed=None,
             within=STORE_SECONDS,
         )
         return self._controlled(ask, recorders, results, done)

@@ -44,6 +44,7 @@ class Reads:
 
     async def _refresh(self, ask: Read, redaction: Redaction) -> Recorded[None]:
         deadline = self._tools.clock.deadline(self._tools.settings.deadline_seconds)
+        redaction = await self._tools.sharing.claimed(redaction, within=STORE_SECONDS)
         looks = [self._tools.recorders.look(recorder, deadline=deadline) for recorder in redaction.recorders]
         looked = await asyncio.gather(*looks)
         results = {recorder.backend: result for recorder, result in zip(redaction.recorders, looked, strict=True)}

@@ -16,22 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gateway.clock import Clock
-    from gateway.model import CallKey, Recorder, Redaction
+    from gateway.model import CallKey, Observation, Recorder, Redaction
     from gateway.recorders import Recorders
     from gateway.service.claims import ClaimBook
 
 LANDS_SECONDS = 0.5  # what was sent has landed, or died on the way, so long after its deadline
 MUTE_STORE_SECONDS = 0.15  # a mute never waits longer for the store
+LATELY_MS = 1_000
 HURRIED_SECONDS = 0.02  # and hardly any more once it has waited in vain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identified:
     """`recorders` with the ids of the calls that they mean now. `unknown` are those of which nobody can tell, and
-    why: nothing was sent to them."""
+    why: nothing was sent to them. `seen` is what was seen of them now, or a moment ago."""
 
     recorders: tuple[Recorder, ...]
     unknown: Mapping[str, Result]
+    seen: Mapping[str, Observation]
 
 
 class Sharing:
@@ -44,11 +46,13 @@ class Sharing:
         self._loosen_seconds = loosen_seconds
 
     async def identified(
-        self, recorders: Iterable[Recorder], deadline: float, *, background: bool = False
+        self, recorders: Iterable[Recorder], deadline: float, *, background: bool = False, every: bool = False
     ) -> Identified:
-        """Ask which calls an extension has now, wherever that can be asked."""
+        """Ask which calls an extension has now, wherever that can be asked; `every` recorder what it does now."""
         known = {recorder.backend: recorder for recorder in recorders}
-        asked = [recorder for recorder in known.values() if self._nameless(recorder)]
+        asked = [
+            recorder for recorder in known.values() if self._nameless(recorder) or (every and self._quick(recorder))
+        ]
         looks = (self._recorders.look(recorder, deadline=deadline, background=background) for recorder in asked)
         looked = {one.backend: result for one, result in zip(asked, await asyncio.gather(*looks), strict=True)}
         return Identified(
@@ -56,9 +60,16 @@ class Sharing:
             unknown={
                 name: Result(fault=_unsent(result.fault))
                 for name, result in looked.items()
-                if result.fault not in {None, Fault.NO_SUCH_CALL}
+                if result.fault not in {None, Fault.NO_SUCH_CALL} and self._nameless(known[name])
             },
+            seen={**self._lately(known.values()), **_seen(looked)},
         )
+
+    def _lately(self, recorders: Iterable[Recorder]) -> Mapping[str, Observation]:
+        """What is known of recorders from a moment ago: some must not be asked twice in quick succession."""
+        since = self._clock.ms() - LATELY_MS
+        known = ((recorder.backend, recorder.seen) for recorder in recorders if recorder.fault is None)
+        return {name: seen for name, seen in known if seen is not None and seen.at >= since}
 
     async def sparing(self, recorders: tuple[Recorder, ...], deadline: float) -> tuple[Recorder, ...]:
         """Where only the next call of an extension is meant, those that it has now are left out. Where nobody can tell
@@ -67,6 +78,15 @@ class Sharing:
         looks = (self._recorders.look(recorder, deadline=deadline) for recorder in waiting)
         looked = {one.backend: result for one, result in zip(waiting, await asyncio.gather(*looks), strict=True)}
         return tuple(_sparing(recorder, looked.get(recorder.backend)) for recorder in recorders)
+
+    async def claimed(self, redaction: Redaction, *, within: float) -> Redaction:
+        """An open redaction's claims may be missing: not confirmed in time, or lost by a failover. What others'
+        commands can still undo proves nothing."""
+        if not redaction.open:
+            return redaction
+        claimed = await self._claims.claim(redaction.key, redaction.recorders, within=within)
+        before = max(claimed.loose_until, claimed.stood_at)
+        return decide.loosened(redaction, before=before, ordered_at=claimed.loose_until)
 
     async def told(self, redaction: Redaction, results: Mapping[str, Result], *, within: float) -> Redaction:
         """Claim the calls that the recorders have told of. What was seen before somebody else's last command to them
@@ -125,6 +145,10 @@ class Sharing:
     def _waits(self, recorder: Recorder) -> bool:
         return self._nameless(recorder) and recorder.target.call_status == (CallStatus.NEXT,)
 
+    def _quick(self, recorder: Recorder) -> bool:
+        capabilities = self._recorders.backends[recorder.backend].capabilities
+        return capabilities.observable and not capabilities.read_interval_seconds
+
     def _nameless(self, recorder: Recorder) -> bool:
         tells = self._recorders.backends[recorder.backend].capabilities.tells_calls
         return recorder.target.call_id is None and tells
@@ -133,6 +157,11 @@ class Sharing:
         return Parties.NONE is not wanted is not Parties.BOTH and (
             wanted in self._recorders.backends[recorder.backend].capabilities.parties
         )
+
+
+def _seen(looked: Mapping[str, Result]) -> Mapping[str, Observation]:
+    pairs = ((name, result.seen) for name, result in looked.items() if result.fault is None)
+    return {name: seen for name, seen in pairs if seen is not None}
 
 
 def _sparing(recorder: Recorder, looked: Result | None) -> Recorder:

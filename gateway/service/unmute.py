@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.asks import Unmute
     from gateway.ledger import Recorded
-    from gateway.model import CallKey, Order, Redaction
+    from gateway.model import CallKey, Observation, Order, Redaction
     from gateway.service.claims import Held
     from gateway.service.sharing import Identified
     from gateway.service.tools import Tools
@@ -75,7 +75,7 @@ class Unmutes:
         left = decide.left_after(ordered, order)
         seconds = (order.lands_before - self._tools.clock.ms()) / 1000 - LANDS_SECONDS
         deadline = self._tools.clock.deadline(seconds)
-        known = await self._tools.sharing.identified(ordered.recorders, deadline)
+        known = await self._tools.sharing.identified(ordered.recorders, deadline, every=True)
         held = await self._held(ordered.key, known.recorders, order, left)
         addressed = tuple(
             _without(recorder, held) for recorder in known.recorders if recorder.backend not in held.backends
@@ -88,7 +88,7 @@ class Unmutes:
         held = _whole(held, sent)
         results = {**unready, **{backend: result for backend, result in sent.items() if backend not in held.backends}}
         try:
-            settled = await self._settle(ask, act, results, held.backends)
+            settled = await self._settle(ask, act, results, held.backends, before=known.seen)
         except StoreUnavailable:
             await self._tools.mute_all(ordered, self._tools.clock.deadline(REVERT_SECONDS))
             raise
@@ -111,7 +111,7 @@ class Unmutes:
         self, ask: Unmute, act: Act, order: Order, held: Held, unready: Mapping[str, Result]
     ) -> NoReturn:
         """Not one recorder is sent anything when another could not follow."""
-        settled = await self._settle(ask, act, {}, held.backends)
+        settled = await self._settle(ask, act, {}, held.backends, before={})
         await self._told(settled, order, held)
         failed = with_results(settled.redaction.recorders, unready)
         raise failure(settled.redaction, failed, self._tools.document(settled), detail=UNSENT)
@@ -150,10 +150,16 @@ class Unmutes:
         return {recorder.backend: result for recorder, result in zip(recorders, results, strict=True)}
 
     async def _settle(
-        self, ask: Unmute, act: Act, results: Mapping[str, Result], held: frozenset[str]
+        self,
+        ask: Unmute,
+        act: Act,
+        results: Mapping[str, Result],
+        held: frozenset[str],
+        *,
+        before: Mapping[str, Observation],
     ) -> Recorded[Settled]:
         def finish(redaction: Redaction) -> tuple[Redaction, Settled]:
-            report = OrderReported(at=self._tools.clock.ms(), op=act.op, results=results, held=held)
+            report = OrderReported(at=self._tools.clock.ms(), op=act.op, results=results, held=held, before=before)
             return decide.settle(redaction, report)
 
         def kind(settled: Settled) -> EntryType:

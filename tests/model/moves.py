@@ -231,7 +231,8 @@ def _known(drifted: int | None, result: Result) -> int | None:
 def _settled(world: World, place: int, told: dict[str, Result]) -> tuple[str, World]:
     work = world.works[place]
     before = world.redaction
-    after, word = decide.settle(before, OrderReported(at=world.now, op=work.name, results=told))
+    seen = {recorder.backend: recorder.seen for recorder in before.recorders if recorder.seen is not None}
+    after, word = decide.settle(before, OrderReported(at=world.now, op=work.name, results=told, before=seen))
     world = replace(_with(world, place, None), redaction=after)
     match word:
         case Settled.OVERTAKEN:

@@ -117,7 +117,7 @@ def _by_what_was_said(recorder: Recorder) -> frozenset[str]:
 
 
 async def _nobody_asks_first(_: Sharing, recorders: Iterable[Recorder], *__: object, **___: object) -> Identified:
-    return Identified(recorders=tuple(replace(recorder, calls=()) for recorder in recorders), unknown={})
+    return Identified(recorders=tuple(replace(recorder, calls=()) for recorder in recorders), unknown={}, seen={})
 
 
 async def _without_the_store(self: Tools, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the original
