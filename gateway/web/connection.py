@@ -19,7 +19,7 @@ from gateway import logs
 from gateway.asks import Code, Failure
 from gateway.clock import new_id
 from gateway.web import problems
-from gateway.web.exchange import METHODS
+from gateway.web.exchange import METHODS, VERSIONS
 from gateway.web.headers import COMMON, REQUEST_ID, request_id
 
 if TYPE_CHECKING:
@@ -162,6 +162,8 @@ class Connection(web.RequestHandler):
         """What aiohttp refuses on its way to the application comes by here only."""
         if isinstance(resp, web.HTTPException):
             resp = self._refused(request, problems.translated(resp))
+        if hdrs.UPGRADE in request.headers or request.version not in VERSIONS:
+            resp.force_close()  # what is behind it may be meant as another protocol: it is never read as a request
         return await super().finish_response(request, resp, start_time)
 
     def _refused(self, request: web.BaseRequest, failure: Failure) -> web.Response:
@@ -199,9 +201,12 @@ class Connection(web.RequestHandler):
 
 
 def _failure(status: int, exc: BaseException | None) -> Failure:
-    """A method that the parser does not even know is one that no resource takes."""
+    """A method that the parser does not even know is one that no resource takes; who hangs up before our own word
+    to go on is no failure of ours."""
     if isinstance(exc, BadHttpMethod):
         return problems.translated(web.HTTPMethodNotAllowed("", ()))
+    if isinstance(exc, ConnectionError):
+        return Failure(Code.INVALID_REQUEST, "The client has hung up.")
     code = Code.INVALID_REQUEST if status < 500 else Code.INTERNAL_ERROR  # noqa: PLR2004 -- HTTP's own border
     return Failure(code, "The request cannot be read.")
 

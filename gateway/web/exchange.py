@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from gateway import logs
 from gateway.asks import Code, Failure
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OK, PENDING = "ok", "pending"
 REQUEST_SERVED = "request.served"
 REQUEST_FAILED = "request.failed"
+VERSIONS = frozenset({HttpVersion10, HttpVersion11})
 METHODS = frozenset({"PUT", "GET", "DELETE", "POST", "HEAD", "OPTIONS"})
 
 _log = logs.get("gateway.web")
@@ -117,6 +118,7 @@ class Frame:
 async def _answered(request: web.Request, handler: Handler, exchange: Exchange) -> web.StreamResponse:
     allow: dict[str, str] = {}
     try:
+        _check_version(request)
         return await handler(request)
     except Failure as raised:
         failure = raised
@@ -128,6 +130,12 @@ async def _answered(request: web.Request, handler: Handler, exchange: Exchange) 
         failure = Failure(Code.INTERNAL_ERROR, "The gateway failed. Treat the call as being recorded.")
     exchange.outcome = failure.code.value
     return problems.response(failure, exchange.request_id, allow)
+
+
+def _check_version(request: web.Request) -> None:
+    """The parser takes HTTP/0.9 and a request that calls itself HTTP/2 as well; no answer of ours is either's."""
+    if request.version not in VERSIONS:
+        raise Failure(Code.INVALID_REQUEST, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
 
 
 def _places(raised: Exception) -> list[str]:

@@ -145,6 +145,8 @@ class Reception:
         """The body: plain JSON of at most 16 KiB, or nothing."""
         if any(said.strip().lower() != "identity" for said in request.headers.getall(hdrs.CONTENT_ENCODING, [])):
             raise Failure(Code.UNSUPPORTED_MEDIA_TYPE, "A body may not be compressed.")
+        if (request.content_length or 0) > MAX_BODY_BYTES:  # before it is waited for
+            raise Failure(Code.TOO_LARGE, f"A body may have {MAX_BODY_BYTES} bytes.")
         data = await self._received(request)
         if data and not _is_json(request):
             raise Failure(Code.UNSUPPORTED_MEDIA_TYPE, "A body must be application/json, in UTF-8.")
