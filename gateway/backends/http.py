@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.backends.settings import BackendSettings
 
 BODY_LIMIT = 64 * 1024
+MOST_DIGITS = 18  # of a number in an answer: longer ones mean nothing, and break what reckons with them
 KEEPALIVE_SECONDS = 15.0
 
 _UNESCAPED = "*@"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, SecretStr
 
 from gateway.backends.contract import Backend, Capabilities, Command, NoSuchCall, Receipt, Refused, Seen, Unconfirmed
-from gateway.backends.http import BODY_LIMIT, HttpClient, HttpReply, HttpRequest, as_list, as_object
+from gateway.backends.http import BODY_LIMIT, MOST_DIGITS, HttpClient, HttpReply, HttpRequest, as_list, as_object
 from gateway.backends.settings import BackendSettings, BaseUrl
 from gateway.backends.several import command_all, together
 from gateway.backends.snapshot import Snapshot, Snapshots
@@ -214,7 +214,7 @@ def _muted(value: object) -> Parties:
 
 def _number(value: object) -> int:
     text = value if isinstance(value, str) else str(value)
-    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
         raise Unconfirmed(Fault.BAD_ANSWER)
     return int(text)
 

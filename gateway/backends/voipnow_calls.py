@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.backends.contract import NoSuchCall, Unconfirmed
-from gateway.backends.http import as_list, as_object
+from gateway.backends.http import MOST_DIGITS, as_list, as_object
 from gateway.model import Fault
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def _identifier(value: object) -> str:
 
 
 def whole_number(value: object) -> int | None:
-    """A whole number, as such or in a string; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    """A whole number, as such or in a string; None for anything else, and for one of more than MOST_DIGITS."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**MOST_DIGITS else None
 
 
 def matching(calls: tuple[PhoneCall, ...], target: Target) -> tuple[PhoneCall, ...]:

@@ -426,6 +426,7 @@ def test_a_yes(code: object) -> None:
         ({"ErrorCode": 200.0, "Message": "Success"}, Unconfirmed, Fault.BAD_ANSWER),
         ({"ErrorCode": " 200", "Message": "Success"}, Unconfirmed, Fault.BAD_ANSWER),
         ({"ErrorCode": "OK"}, Unconfirmed, Fault.BAD_ANSWER),
+        ({"ErrorCode": "2" * 5_000}, Unconfirmed, Fault.BAD_ANSWER),
         ([200], Unconfirmed, Fault.BAD_ANSWER),
     ],
 )

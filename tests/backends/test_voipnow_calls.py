@@ -198,6 +198,7 @@ def test_numbers_may_be_strings_and_strings_numbers() -> None:
         sample(status="busy"),
         sample(status=6),
         sample(status=-1),
+        sample(status="1" * 5_000),
         sample(status=True),
         sample(recording=""),
         sample(recording=False),
@@ -303,7 +304,14 @@ def test_no_calls_are_no_evidence() -> None:
 
 @pytest.mark.parametrize(
     ("expires_in", "renew_at", "expires_at"),
-    [(7200, 7000, 7300), ("3600", 3400, 3700), (400, 300, 500), (0, 3400, 3700), (None, 3400, 3700)],
+    [
+        (7200, 7000, 7300),
+        ("3600", 3400, 3700),
+        (400, 300, 500),
+        (0, 3400, 3700),
+        (None, 3400, 3700),
+        (10**400, 3400, 3700),
+    ],
 )
 def test_a_token_is_renewed_before_it_ends(expires_in: object, renew_at: float, expires_at: float) -> None:
     """Five minutes early, at half-life when it is short, counted from the question; an hour where none is said."""

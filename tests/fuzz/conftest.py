@@ -1,0 +1,8 @@
+"""The tokens are made where they are tested."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "auth"))
