@@ -104,12 +104,14 @@ def _parameters() -> Schema:
             {"type": "string"},
         ),
         "IfMatch": _header_parameter(
-            "If-Match", 'Only if the version is one of these: `"3"`, a list, or `*`.', {"type": "string"}
+            "If-Match",
+            'Only if the version is one of these: `"3"`, a list, or `*`.',
+            {"type": "string", "pattern": schema.IF_MATCH, "example": '"3"'},
         ),
         "IdempotencyKey": _header_parameter(
             "Idempotency-Key",
             "The same key and body are the same operation, which never runs twice.",
-            {"type": "string", "pattern": schema.IDEMPOTENCY_KEY},
+            {"type": "string", "pattern": schema.IDEMPOTENCY_KEY, "example": "0d4fdcc5"},
         ),
     }
 

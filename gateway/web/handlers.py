@@ -182,7 +182,7 @@ def _once(request: web.Request, caller: Caller, said: Envelope, data: bytes) -> 
     """The client's name for this operation; the same body in another spelling is the same request."""
     if said.idempotency_key is None:
         return None
-    body = orjson.dumps(orjson.loads(data or b"{}"), option=orjson.OPT_SORT_KEYS)
+    body = orjson.dumps(orjson.loads(data.strip() or b"{}"), option=orjson.OPT_SORT_KEYS)
     request_line = f"{request.method} {said.call_id}\n".encode()
     return Once(
         name=f"{caller.principal.tenant}:{caller.principal.client}:{said.idempotency_key}",

@@ -18,14 +18,13 @@ from gateway.model import CallStatus
 
 CALL_ID = r"^[A-Za-z0-9][A-Za-z0-9._:*+=@-]{0,127}$"
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._~+/=:-]{1,128}$"
-_COMBINATIONS = frozenset(
-    {
-        (CallStatus.ONGOING,),
-        (CallStatus.NEXT,),
-        (CallStatus.LAST,),
-        (CallStatus.ONGOING, CallStatus.NEXT),
-        (CallStatus.LAST, CallStatus.ONGOING),
-    }
+IF_MATCH = r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'
+_COMBINATIONS = (
+    (CallStatus.ONGOING,),
+    (CallStatus.NEXT,),
+    (CallStatus.LAST,),
+    (CallStatus.ONGOING, CallStatus.NEXT),
+    (CallStatus.LAST, CallStatus.ONGOING),
 )
 
 
@@ -79,12 +78,18 @@ CallId = Annotated[str, _text(CALL_ID)]
 Extension = Annotated[str, _text(r"^[0-9A-Za-z*#+@._-]{0,63}[0-9A-Za-z*#+@_-][.]{0,63}$"), Field(max_length=64)]
 UserId = Annotated[str, _text(r"^(@me|@viewer|@owner|[A-Za-z0-9-]{1,64})$")]
 ViewId = Annotated[str, _text(r"^[A-Za-z0-9-]{1,64}$")]
-Statuses = Annotated[tuple[CallStatus, ...], Field(min_length=1, max_length=2), AfterValidator(_legal)]
+Statuses = Annotated[
+    tuple[CallStatus, ...],
+    Field(min_length=1, max_length=2, json_schema_extra={"enum": [list(one) for one in _COMBINATIONS]}),
+    AfterValidator(_legal),
+]
 HoldName = Annotated[str, _text(r"^[a-z0-9._-]{1,64}$"), AfterValidator(_no_card)]
 ActorName = Annotated[str, _text(r"^[A-Za-z0-9@._-]{1,64}$"), AfterValidator(_no_card)]
 ReasonWord = Annotated[str, _text(r"^[a-z0-9-]{1,32}$"), AfterValidator(_no_card)]
 BackendName = Annotated[str, _text(r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(_configured)]
-BackendNames = Annotated[tuple[BackendName, ...], Field(min_length=1), AfterValidator(_once)]
+BackendNames = Annotated[
+    tuple[BackendName, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_once)
+]
 Mark = Annotated[str, _text(r"^[A-Za-z]{1,32}$")]
 Flag = Literal["true", "false"]
 

@@ -186,10 +186,11 @@ async def test_brackets_in_strings_do_not_count_as_depth(front: Front) -> None:
     assert reply.fields == ["hold"]
 
 
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "a"}])
 @pytest.mark.parametrize("data", [b"", b"{}", b" \r\n\t", b" { } "])
-async def test_nothing_is_an_empty_object(front: Front, data: bytes) -> None:
-    """White space alone too."""
-    assert (await front.ask("PUT", data=data)).status == 200
+async def test_nothing_is_an_empty_object(front: Front, data: bytes, headers: dict[str, str]) -> None:
+    """White space alone too, also where it is to be done once."""
+    assert (await front.ask("PUT", data=data, headers=headers)).status == 200
 
 
 BAD_COMMANDS: list[tuple[Any, str]] = [
