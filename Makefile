@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test soak lint fmt lock clean
+.PHONY: run test soak lint fmt lock sbom clean
 
 run: $(VENV)/.run  ## environment + the service with the embedded store and the sandbox vendors
 	$(BIN)/redaction-gateway sandbox
@@ -32,8 +32,15 @@ lock: $(VENV)/.dev  ## resolve again what pyproject.toml asks for
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 
+SBOM ?= dist/redaction-gateway.cdx.json
+
+sbom: $(VENV)/.dev  ## every locked component that runs, with its hashes (CycloneDX)
+	mkdir -p $(dir $(SBOM))
+	$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible -o $(SBOM)
+
 clean:
-	rm -rf $(VENV) data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
 # A stamp is newer than its lock only when the whole lock went in.
 $(VENV)/bin/python:
