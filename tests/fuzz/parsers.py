@@ -6,6 +6,7 @@ import copy
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from random import Random
@@ -153,9 +154,18 @@ def _voipnow(data: bytes, random: Random) -> None:
 
 
 def _path(data: bytes, _: Random) -> None:
-    """An id that is taken stays one segment of a vendor's URL."""
-    call_id = parse.call_id(_text(data).encode("ascii", "replace").decode())
-    url = build_url("https://pbx.example/api", HttpRequest(method="GET", path=("calls", call_id, "mute")))
+    """An id that is taken has nothing in it that could be more than an id; and whatever it had, it would stay one
+    segment of a vendor's URL."""
+    text = _text(data)
+    with suppress(ValueError):
+        _one_segment(text)
+    call_id = parse.call_id(text.encode("ascii", "replace").decode())
+    assert not set(call_id) & set("/?#%\\ \r\n\t&;")
+    _one_segment(call_id)
+
+
+def _one_segment(text: str) -> None:
+    url = build_url("https://pbx.example/api", HttpRequest(method="GET", path=("calls", text, "mute")))
     assert url.raw_path.count("/") == 4
     assert (url.host, url.query_string, url.fragment) == ("pbx.example", "", "")
 
