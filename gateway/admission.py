@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -125,6 +126,7 @@ class Admission:
 
     def _replace(self, settings: Settings) -> None:
         self.limits.replace(_rates(settings.clients))
+        self._metrics.keys_expire(min(map(_keyless, settings.clients.values()), default=math.inf))
         self.authenticator.replace(settings.clients, key_bytes(settings.audit.pepper), self._verifier)
 
     async def _vouching(self, tokens: Tokens | None) -> BearerVerifier:
@@ -145,6 +147,12 @@ class Admission:
 
 def _rates(clients: Mapping[str, Client]) -> dict[str, float]:
     return {name: client.requests_per_second for name, client in clients.items()}
+
+
+def _keyless(client: Client) -> float:
+    """When the last of its keys expires; one that never had a key is not waiting for that."""
+    ends = [key.expires_at.timestamp() if key.expires_at else math.inf for key in client.keys]
+    return max(ends, default=math.inf)
 
 
 def _left(before: Settings, found: Settings) -> list[str]:

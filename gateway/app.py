@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gateway
-from gateway import logs
+from gateway import logs, renewal
 from gateway.admission import Admission
 from gateway.audit.journal import Journal
 from gateway.clock import Clock
@@ -23,6 +22,7 @@ from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.model import Vendor
 from gateway.reconcile import Reconciler
 from gateway.recorders import Recorders
+from gateway.renewal import Certificates
 from gateway.routing import Route
 from gateway.service import Service, tools
 from gateway.service.claims import ClaimBook
@@ -96,11 +96,15 @@ async def running(settings: Settings, configuration: Configuration | None = None
         await stack.enter_async_context(parts.listening.listening(backends, reconciler.nudge))
         admission = Admission(settings, register=register, metrics=metrics, node=_node(), ms=clock.ms)
         await stack.enter_async_context(admission.working(raw, configuration))
+        certificates = Certificates(settings, metrics=metrics, told=admission.notices.changed)
+        await stack.enter_async_context(certificates.followed())
         live = Live()
         await stack.enter_async_context(live.hearing(watch.store))
         state = Running(port=0, admin_port=0)
         state.admin_port = await stack.enter_async_context(_admin(settings, state, metrics))
-        state.port = await stack.enter_async_context(_public(settings, parts, watch.store, live, admission))
+        state.port = await stack.enter_async_context(
+            _public(settings, parts, watch.store, live, admission, certificates)
+        )
         state.ready = True
         _log.info("gateway.started", port=state.port, admin_port=state.admin_port, version=gateway.__version__)
         stack.callback(_log.info, "gateway.stopped")
@@ -114,7 +118,9 @@ async def running(settings: Settings, configuration: Configuration | None = None
 def _metrics(settings: Settings) -> Metrics:
     vendors = {name: Vendor(backend.vendor) for name, backend in settings.backends.items()}
     plaintext = [name for name, backend in settings.backends.items() if backend.plaintext]
-    return Metrics(vendors, version=gateway.__version__, plaintext=plaintext)
+    metrics = Metrics(vendors, version=gateway.__version__, plaintext=plaintext, certificates=renewal.named(settings))
+    metrics.store_plaintext(allowed=settings.store.plaintext)
+    return metrics
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> RedisStore:
@@ -214,7 +220,7 @@ async def _admin(settings: Settings, state: Running, metrics: Metrics) -> AsyncI
 
 @asynccontextmanager
 async def _public(
-    settings: Settings, parts: Tools, store: Store, live: Live, admission: Admission
+    settings: Settings, parts: Tools, store: Store, live: Live, admission: Admission, certificates: Certificates
 ) -> AsyncIterator[int]:
     app = build_app(
         service=Service(parts, store),
@@ -230,21 +236,9 @@ async def _public(
         ),
     )
     listen = settings.listen
-    bind = Bind(host=listen.host, port=listen.port, tls=_tls(settings), grace_seconds=SHUTDOWN_SECONDS)
+    bind = Bind(host=listen.host, port=listen.port, tls=certificates.context, grace_seconds=SHUTDOWN_SECONDS)
     async with listening(app, bind) as port:
         yield port
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    tls = settings.listen.tls
-    if tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.client_ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.private_key)
-    if tls.client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def _node() -> str:

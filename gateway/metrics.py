@@ -95,23 +95,44 @@ class _Family(Generic[_Kind]):
 
 
 class Metrics:
-    """All metrics of one process. `backends` and their vendors are the configured ones."""
+    """All metrics of one process. `backends` and their vendors are the configured ones, `certificates` the settings
+    that name files of certificates."""
 
-    def __init__(self, backends: Mapping[str, Vendor], *, version: str, plaintext: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        backends: Mapping[str, Vendor],
+        *,
+        version: str,
+        plaintext: Iterable[str] = (),
+        certificates: Iterable[str] = (),
+    ) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Info("build", "The gateway that runs", registry=self.registry).info({"version": version})
         self._make_redaction(frozenset(backends))
         self._make_backend(backends, frozenset(plaintext))
         self._make_trail()
+        self._make_access(frozenset(certificates))
+        self._store_up = self._gauge("store_up", "Whether the store answers")
+        self._store_plaintext = self._gauge("store_plaintext", "Whether a store without TLS was allowed")
+        self._store_seconds = self._histogram("store_request_seconds", "Time of a store command", _STORE_BUCKETS)
+
+    def _make_access(self, certificates: frozenset[str]) -> None:
         self._configuration = self._gauge(
             "configuration_valid", "Whether the configuration, as its files are now, is the one in use"
         )
         self._configuration.set(1)
         self._token_keys = self._gauge("token_keys_fresh", "Whether the issuer's keys could be read when last tried")
+        self._certificates = self._gauge(
+            "certificates_fresh", "Whether the certificates of listen.tls, as their files are now, are those in use"
+        )
+        self._certificates.set(1)
+        expires = self._gauge("certificate_expires_timestamp_seconds", "When a certificate expires", "certificate")
+        self._expires = _Family(expires, certificates)
+        self._keys_expire = self._gauge(
+            "keys_expire_timestamp_seconds", "When the first client will be left without a key that works"
+        )
         self._denied = _Family(self._counter("auth_denied", "Callers not let in", "reason"), Reason, zeroed=True)
-        self._store_up = self._gauge("store_up", "Whether the store answers")
-        self._store_seconds = self._histogram("store_request_seconds", "Time of a store command", _STORE_BUCKETS)
 
     def _make_redaction(self, backends: frozenset[str]) -> None:
         requests = self._counter("redaction_requests", "Requests of clients", "method", "outcome")
@@ -237,6 +258,20 @@ class Metrics:
 
     def token_keys(self, *, are_fresh: bool) -> None:
         self._token_keys.set(are_fresh)
+
+    def certificates(self, *, are_fresh: bool) -> None:
+        self._certificates.set(are_fresh)
+
+    def certificate_expires(self, setting: str, at_seconds: float) -> None:
+        """What `setting` names expires at this time, in seconds since the epoch; 0: it cannot be read."""
+        self._expires.child(setting).set(at_seconds)
+
+    def keys_expire(self, at_seconds: float) -> None:
+        """The first client without a key, in seconds since the epoch; infinity: none will be."""
+        self._keys_expire.set(at_seconds)
+
+    def store_plaintext(self, *, allowed: bool) -> None:
+        self._store_plaintext.set(allowed)
 
     def store(self, *, is_up: bool) -> None:
         self._store_up.set(is_up)

@@ -10,44 +10,43 @@ import asyncio
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gateway import settings, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from gateway.settings import Settings
 
 LOOK_SECONDS = 1.0
 
 
-class Configuration:
-    """Where the settings of a process come from."""
+T = TypeVar("T")
 
-    def __init__(self, path: Path | None, environ: Mapping[str, str] | None = None) -> None:
-        self._path = path
-        self._environ = os.environ if environ is None else environ
+
+class Watched(Generic[T]):
+    """What `load` makes of `contents`, named bytes, whenever these have changed."""
+
+    def __init__(self, contents: Callable[[], Iterable[tuple[str, bytes]]], load: Callable[[], T]) -> None:
+        self._contents = contents
+        self._load = load
         self._seen = self._digest()
         self._taken: str | None = self._seen
 
-    def load(self) -> Settings:
-        """`ConfigurationError` names every mistake."""
-        return settings.load(self._path, self._environ)
+    async def changed(self) -> T | None:
+        """What is new, once, when it is another than at the last time and nobody is writing it any more.
 
-    async def changed(self) -> Settings | None:
-        """The new settings, once, when they are others than at the last time and nobody is writing them any more.
-
-        Raises `ConfigurationError`, once for each mistaken change.
+        Raises what `load` does, once for each mistaken change.
         """
         return await asyncio.to_thread(self._changed)
 
-    def _changed(self) -> Settings | None:
+    def _changed(self) -> T | None:
         before, self._seen = self._seen, self._digest()
         if self._seen == self._taken or self._seen != before:
             return None
         self._taken = self._seen
-        found = self.load()
+        found = self._load()
         if self._digest() != self._seen:  # it changed under our eyes: the next look tells
             self._taken = None
             return None
@@ -60,12 +59,29 @@ class Configuration:
             digest.update(f"{len(name)}:{name}:{len(content)}:".encode() + content)
         return digest.hexdigest()
 
+
+class Configuration:
+    """Where the settings of a process come from."""
+
+    def __init__(self, path: Path | None, environ: Mapping[str, str] | None = None) -> None:
+        self._path = path
+        self._environ = os.environ if environ is None else environ
+        self._watched = Watched(self._contents, self.load)
+
+    def load(self) -> Settings:
+        """`ConfigurationError` names every mistake."""
+        return settings.load(self._path, self._environ)
+
+    async def changed(self) -> Settings | None:
+        """The new settings, as `Watched` has it. Raises `ConfigurationError`."""
+        return await self._watched.changed()
+
     def _contents(self) -> Iterator[tuple[str, bytes]]:
         file = self._path or Path(self._environ.get(sources.FILE_VARIABLE) or sources.DEFAULT_FILE)
-        yield "file", _bytes(file)
+        yield "file", read(file)
         mounted = self._environ.get(sources.MOUNT_VARIABLE)
         for path in sorted(_files(Path(mounted))) if mounted else ():
-            yield path.name, _bytes(path)
+            yield path.name, read(path)
 
 
 def _files(directory: Path) -> list[Path]:
@@ -75,7 +91,8 @@ def _files(directory: Path) -> list[Path]:
         return []
 
 
-def _bytes(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """What is in a file; nothing where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError:

@@ -5,93 +5,23 @@ Settings are frozen once made; what is wrong comes as one `ConfigurationError` w
 
 from __future__ import annotations
 
-import base64
-import binascii
 import enum
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    FilePath,
-    IPvAnyNetwork,
-    SecretBytes,
-    SecretStr,
-    StringConstraints,
-)
+from pydantic import BaseModel, ConfigDict, Field, FilePath, IPvAnyNetwork, SecretStr, StringConstraints
 
-from gateway import mistakes, sources
+from gateway import certificates, mistakes, rules, sources
 from gateway.auth.scopes import Scope, TokenRule
 from gateway.backends.registry import AnyBackendSettings
-from gateway.backends.settings import is_loopback
 from gateway.relations import Related
 from gateway.sources import ConfigurationError as ConfigurationError  # noqa: PLC0414 -- part of this module's face
-from gateway.store import address
+from gateway.unsafe import writable
+from gateway.values import BackendName, CertificateName, Glob, Jwks, Key, Name, Port, PublicKey, StoreUrl, Time
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
-
-KEY_BYTES = 32
-
-
-def _decoded_key(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return base64.b64decode(value.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(f"must be base64 of {KEY_BYTES} bytes") from None
-
-
-def _sized_key(key: SecretBytes) -> SecretBytes:
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"must be base64 of {KEY_BYTES} bytes")
-    return key
-
-
-def _public_key(value: object) -> object:
-    key = _decoded_key(value)
-    if isinstance(key, bytes) and len(key) != KEY_BYTES:
-        raise ValueError(f"must be base64 of {KEY_BYTES} bytes")
-    return key
-
-
-def _in_utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
-
-
-def _checked_store(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
-    if text.startswith("unix:"):
-        raise ValueError("must be embedded, or redis, rediss, redis+sentinel or redis+cluster :// with a host")
-    if text != "embedded":
-        address.parse(text)
-    return url
-
-
-def _checked_jwks(text: str) -> str:
-    parts = urlsplit(text)
-    if "://" not in text:
-        return text
-    encrypted = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-    if not encrypted or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("must be a file, or an https URL without user name and password")
-    return text
-
-
-Key = Annotated[SecretBytes, BeforeValidator(_decoded_key), AfterValidator(_sized_key)]
-PublicKey = Annotated[bytes, BeforeValidator(_public_key)]
-Time = Annotated[datetime, AfterValidator(_in_utc)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-BackendName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class Environment(enum.StrEnum):
@@ -120,6 +50,12 @@ class Tls(Section):
 
     client_ca: FilePath | None = None
     """PEM file with the authorities whose client certificates are demanded. Default none: callers show none."""
+
+    def context(self) -> ssl.SSLContext:
+        """What callers are greeted with. `ValueError` names the file that cannot be used."""
+        return certificates.server_context(self.certificate, self.private_key, self.client_ca)
+
+    relations = (context,)
 
 
 class Listen(Section):
@@ -153,13 +89,17 @@ class Listen(Section):
 
 
 class Store(Section):
-    url: Annotated[SecretStr, AfterValidator(_checked_store)] = SecretStr("embedded")
+    url: StoreUrl = SecretStr("embedded")
     """Where state and trail live: `embedded` (a server process of the gateway's own), `redis://`, `rediss://`,
     `redis+sentinel://host,host/service` or `redis+cluster://host,host`. Default embedded. A secret when it has a
     password."""
 
     directory: Path = Path("./data")
     """Directory of the embedded store's data and of the local audit journal. Default ./data."""
+
+    plaintext: bool = False
+    """Allow a store on another machine without TLS. Default false: who asks for what would be readable on the
+    way."""
 
     replicas_to_wait_for: int = Field(default=0, ge=0, le=10)
     """Replicas that must have a write before it counts as durable. Default 0: a single server has none."""
@@ -224,7 +164,7 @@ class Tokens(Section):
     audience: str = Field(min_length=1)
     """The `aud` that a person's token must have."""
 
-    jwks: Annotated[str, Field(min_length=1), AfterValidator(_checked_jwks)]
+    jwks: Jwks
     """File or https URL of the issuer's public keys, a JWK set: RS256, ES256 and EdDSA count. A change of the file
     counts within five seconds; a URL is asked again when a token names a new key, and every five minutes."""
 
@@ -290,6 +230,10 @@ class Client(Section):
     keys: tuple[ClientKey, ...] = ()
     """Its API keys; several at once while one replaces another. Default none yet."""
 
+    certificates: tuple[CertificateName, ...] = ()
+    """The certificates of which it must show one, beside its key: by SHA-256 fingerprint (hex), or by subject, as in
+    `CN=crm,O=Acme`. Needs `listen.tls.client_ca`. Default none: its key is enough."""
+
     requests_per_second: float = Field(default=50.0, gt=0, le=100_000)
     """Requests a second before it is told to slow down; a mute never is. Default 50: a contact centre of
     thousands."""
@@ -344,4 +288,5 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Settings from the file (`path`, else ``GATEWAY_CONFIG``, else config/gateway.yaml), ``GATEWAY_*`` over it,
     the files in ``GATEWAY_SECRETS_DIR`` over both. `ConfigurationError` names every mistake at once."""
     found = sources.collect(Settings, path, environ)
-    return mistakes.checked(Settings, found.tree, file=found.file, unread=found.faults)
+    changeable = () if rules.development(found.tree) else writable(found.files)
+    return mistakes.checked(Settings, found.tree, file=found.file, unread=(*found.faults, *changeable))

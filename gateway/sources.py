@@ -16,8 +16,6 @@ import yaml
 from pydantic_settings import EnvSettingsSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
     from pydantic_settings import BaseSettings
@@ -29,6 +27,7 @@ DEFAULT_FILE = Path("config/gateway.yaml")
 
 _NESTING = "__"
 _MOUNTED_BYTES = 65_536
+_UNREADABLE = "mounted secret cannot be read as text"
 # Kubernetes puts these into every pod of a namespace that has a service called "gateway".
 _SERVICE_LINK = re.compile(r"gateway_(.*_)?(service_host|service_port(_.*)?|port(_\d+_(tcp|udp|sctp)(_.*)?)?)")
 
@@ -46,10 +45,12 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What was found: `file` alone and `tree`, all sources merged; `faults` is what could not be read."""
+    """What was found: `file` alone and `tree`, all sources merged, read from `files`; `faults` is what could not be
+    read."""
 
     file: Tree
     tree: Tree
+    files: tuple[Path, ...] = ()
     faults: tuple[Fault, ...] = ()
 
 
@@ -58,13 +59,15 @@ def collect(model: type[BaseModel], path: Path | None, environ: Mapping[str, str
 
     `ConfigurationError` when the file cannot be read at all.
     """
-    file = read_file(path or Path(environ.get(FILE_VARIABLE) or DEFAULT_FILE))
+    path = path or Path(environ.get(FILE_VARIABLE) or DEFAULT_FILE)
+    file = read_file(path)
     mounted, faults = _mounted(environ.get(MOUNT_VARIABLE))
     variables = _variables(environ, frozenset(model.model_fields))
     tree: Tree = file
     for flat, prefix in ((variables, PREFIX), (mounted, "")):
         tree = _merged(_merged(tree, _FlatSource(model, flat, prefix)()), _strays(model, flat, prefix))
-    return Sources(file=file, tree=tree, faults=faults)
+    files = (path, *_secret_files(environ.get(MOUNT_VARIABLE)))
+    return Sources(file=file, tree=tree, files=files, faults=faults)
 
 
 def read_file(path: Path) -> Tree:
@@ -145,30 +148,25 @@ def _strays(model: type[BaseModel], flat: Mapping[str, str], prefix: str) -> Tre
 
 
 def _mounted(directory: str | None) -> tuple[dict[str, str], tuple[Fault, ...]]:
-    if not directory:
-        return {}, ()
-    found: dict[str, str] = {}
-    faults: list[Fault] = []
-    for name, text in _secret_files(Path(directory)):
-        if text is None:
-            faults.append((name, "mounted secret cannot be read as text"))
-        else:
-            found[name.lower()] = text
-    return found, tuple(faults)
+    if directory and not Path(directory).is_dir():
+        return {}, ((MOUNT_VARIABLE, _UNREADABLE),)
+    found = {file.name: _secret(file) for file in _secret_files(directory)}
+    return (
+        {name.lower(): text for name, text in found.items() if text is not None},
+        tuple((name, _UNREADABLE) for name, text in found.items() if text is None),
+    )
 
 
-def _secret_files(directory: Path) -> Iterator[tuple[str, str | None]]:
-    """(name, text) of every mounted secret; no text where it cannot be read.
-
-    Files without ``__`` in their names, such as certificates, may lie in the same mount.
-    """
+def _secret_files(directory: str | None) -> list[Path]:
+    """Every mounted secret. Files without ``__`` in their names, such as certificates, may lie in the same mount."""
     try:
-        files = sorted(file for file in directory.iterdir() if _NESTING in file.name and file.name[0] != ".")
+        return (
+            sorted(file for file in Path(directory).iterdir() if _NESTING in file.name and file.name[0] != ".")
+            if directory
+            else []
+        )
     except OSError:
-        yield MOUNT_VARIABLE, None
-        return
-    for file in files:
-        yield file.name, _secret(file)
+        return []
 
 
 def _secret(file: Path) -> str | None:

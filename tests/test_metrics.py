@@ -31,6 +31,10 @@ CONTRACT = {
     "backend_request_seconds": {"backend", "action"},
     "backend_circuit_open": {"backend"},
     "backend_plaintext": {"backend"},
+    "certificate_expires_timestamp_seconds": {"certificate"},
+    "certificates_fresh": set(),
+    "keys_expire_timestamp_seconds": set(),
+    "store_plaintext": set(),
     "audit_entries_total": {"device", "outcome"},
     "audit_device_up": {"device"},
     "audit_gap_entries": set(),
@@ -47,7 +51,7 @@ CONTRACT = {
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(BACKENDS, version="1.2.3", plaintext=["il"])
+    return Metrics(BACKENDS, version="1.2.3", plaintext=["il"], certificates=["listen.tls.certificate"])
 
 
 def exercised(metrics: Metrics) -> Metrics:
@@ -56,6 +60,7 @@ def exercised(metrics: Metrics) -> Metrics:
     metrics.exposed(0.143)
     metrics.entries(Device.STORE, Written.WRITTEN)
     metrics.store_request(0.001)
+    metrics.certificate_expires("listen.tls.certificate", 1.0)
     with metrics.backend_request("pbx", "verba", "mute") as outcome:
         outcome.set("ok")
     return metrics

@@ -1,4 +1,4 @@
-"""Who asks: the application by its API key and, where configured, the person by a bearer token."""
+"""Who asks: the application by its API key and, where configured, its certificate; the person by a bearer token."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from gateway.auth.keys import Denied, KeyRing, Reason, denied
 from gateway.auth.person import BearerVerifier, NoTokens
 from gateway.auth.scopes import TokenRule
+from gateway.auth.shown import Bound, bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ class _Known:
 
     ring: KeyRing
     rules: Mapping[str, TokenRule]
+    bound: Mapping[str, Bound]
     needs_actor: frozenset[str]
     verifier: BearerVerifier
 
@@ -46,15 +48,19 @@ class Authenticator:
         """Whether each of its changes must name a person."""
         return client in self._known.needs_actor
 
-    async def authenticate(self, key: str | None, authorization: str | None, now: datetime) -> Principal | Denied:
-        """Who the values of `X-API-Key` and `Authorization` are.
+    async def authenticate(
+        self, key: str | None, authorization: str | None, now: datetime, *, certificate: bytes | None = None
+    ) -> Principal | Denied:
+        """Who the values of `X-API-Key` and `Authorization` are, on a connection that showed this certificate (DER).
 
-        The key comes first: without a good one no token is looked at.
+        The key comes first: without a good one nothing else is looked at.
         """
         known = self._known
         principal = known.ring.authenticate(key, now)
         if isinstance(principal, Denied):
             return principal
+        if not known.bound[principal.client].fits(certificate, now):
+            return denied(Reason.CERTIFICATE, principal)
         self.uses[principal.kid] = now
         match known.rules[principal.client]:
             case TokenRule.NONE:
@@ -71,6 +77,7 @@ def _known(clients: Mapping[str, Client], pepper: bytes, verifier: BearerVerifie
     return _Known(
         ring=KeyRing(clients, pepper),
         rules={name: client.token for name, client in clients.items()},
+        bound={name: bound(client.certificates) for name, client in clients.items()},
         needs_actor=frozenset(name for name, client in clients.items() if client.require_actor),
         verifier=verifier,
     )

@@ -42,6 +42,7 @@ class Reason(enum.StrEnum):
     WRONG_SECRET = "wrong-secret"  # noqa: S105 -- the name of a reason
     EXPIRED = "expired"
     NOT_YET_VALID = "not-yet-valid"
+    CERTIFICATE = "certificate"
     TOKEN_MISSING = "token-missing"  # noqa: S105 -- as above
     TOKEN_INVALID = "token-invalid"  # noqa: S105 -- as above
     TOKEN_EXPIRED = "token-expired"  # noqa: S105 -- as above

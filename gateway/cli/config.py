@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import settings
+from gateway import footing, settings
 
 if TYPE_CHECKING:
     import argparse
@@ -22,5 +22,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def load(arguments: argparse.Namespace) -> settings.Settings:
-    """The settings that the option, the environment and mounted secrets make; `ConfigurationError` otherwise."""
-    return settings.load(arguments.config, os.environ)
+    """The settings that the option, the environment and mounted secrets make, in a process that may use them;
+    `ConfigurationError` otherwise."""
+    found = settings.load(arguments.config, os.environ)
+    footing.checked(os.environ, production=found.production)
+    return found

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 -- argparse has no public name f
 
 def run(arguments: argparse.Namespace) -> int:
     configuration = Configuration(arguments.config)
-    settings = configuration.load()
+    settings = config.load(arguments)
     if settings.listen.workers > 1:
         raise ConfigurationError((("listen.workers", "only one process for now: start more gateways instead"),))
     logs.configure(production=settings.production, secrets=secrets(settings))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -93,6 +94,13 @@ def parse(url: str) -> Address:
         service=service,
         sentinel=Access(username=words.get("sentinel_username"), password=words.get("sentinel_password"), tls=tls),
     )
+
+
+def certificates(url: str) -> dict[str, Path]:
+    """The files of certificates that `url` names, by the word for each."""
+    tls = None if url == "embedded" else parse(url).access.tls
+    files = {} if tls is None else {"ca_file": tls.ca_file, "client_certificate": tls.client_certificate}
+    return {word: Path(file) for word, file in files.items() if file is not None}
 
 
 def _socket(parts: SplitResult) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMethod
@@ -24,6 +24,7 @@ from gateway.web.headers import COMMON, REQUEST_ID, request_id
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from gateway.web.exchange import Meter
 
@@ -42,11 +43,24 @@ _log = logs.get("gateway.web")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How many connections there may be, and how long each is waited for, in seconds: `head` from the first byte of
-    a request to the last of its head, `reading` while the client does not take what it is sent."""
+    a request to the last of its head, `reading` while the client does not take what it is sent, `handshake` until the
+    connection is encrypted."""
 
     connections: int = 4_096
     head_seconds: float = 10.0
     reading_seconds: float = 10.0
+    handshake_seconds: float = 10.0
+
+
+class Guest(Protocol):
+    """Who takes a place."""
+
+    @property
+    def idle(self) -> bool:
+        """It can be told to go without breaking anything off."""
+        ...
+
+    def force_close(self) -> None: ...
 
 
 class Room:
@@ -55,19 +69,19 @@ class Room:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._open: OrderedDict[Connection, None] = OrderedDict()
+        self._open: OrderedDict[Guest, None] = OrderedDict()
 
-    def enter(self, connection: Connection) -> bool:
+    def enter(self, connection: Guest) -> bool:
         if len(self._open) >= self._most and not self._vacated():
             return False
         self._open[connection] = None
         return True
 
-    def heard(self, connection: Connection) -> None:
+    def heard(self, connection: Guest) -> None:
         with suppress(KeyError):  # it was just told to go
             self._open.move_to_end(connection)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Guest) -> None:
         self._open.pop(connection, None)
 
     def _vacated(self) -> bool:
@@ -80,9 +94,10 @@ class Room:
 
 
 class Connection(web.RequestHandler):
-    """`meter` is told of what never became a request; None where nobody counts. `methods` are all that there are."""
+    """`meter` is told of what never became a request; None where nobody counts. `methods` are all that there are.
+    Once it is no longer `fresh`, since certificates were replaced, it serves the request that comes and ends."""
 
-    __slots__ = ("_head_timer", "_meter", "_methods", "_patience", "_reading_timer", "_room", "_wire")
+    __slots__ = ("_fresh", "_head_timer", "_meter", "_methods", "_patience", "_reading_timer", "_room", "_wire")
 
     def __init__(
         self,
@@ -93,6 +108,7 @@ class Connection(web.RequestHandler):
         room: Room,
         meter: Meter | None,
         methods: str,
+        fresh: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(
             server,
@@ -107,6 +123,7 @@ class Connection(web.RequestHandler):
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own before the last byte is out
         self._meter = meter
         self._methods = methods
+        self._fresh = fresh
         self._head_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
 
@@ -120,8 +137,7 @@ class Connection(web.RequestHandler):
         if self._room.enter(self):
             super().connection_made(transport)
             return
-        _log.warning(CONNECTION_REFUSED)
-        self._count("other", Code.RATE_LIMITED)
+        refuse(self._meter)
         self._wire.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -162,6 +178,8 @@ class Connection(web.RequestHandler):
         """What aiohttp refuses on its way to the application comes by here only."""
         if isinstance(resp, web.HTTPException):
             resp = self._refused(request, problems.translated(resp))
+        if not self._fresh():
+            resp.force_close()
         if hdrs.UPGRADE in request.headers or request.version not in VERSIONS:
             resp.force_close()  # what is behind it may be meant as another protocol: it is never read as a request
         return await super().finish_response(request, resp, start_time)
@@ -196,8 +214,19 @@ class Connection(web.RequestHandler):
         _log.error(CONNECTION_FAILED, error=type(details.get("exc_info")).__name__)
 
     def _count(self, method: str, code: Code) -> None:
-        if self._meter is not None:
-            self._meter.request_served(method=method, outcome=code.value, seconds=0.0)
+        count(self._meter, method, code)
+
+
+def count(meter: Meter | None, method: str, code: Code) -> None:
+    """What never became a request; `meter` is None where nobody counts."""
+    if meter is not None:
+        meter.request_served(method=method, outcome=code.value, seconds=0.0)
+
+
+def refuse(meter: Meter | None) -> None:
+    """One connection too many."""
+    _log.warning(CONNECTION_REFUSED)
+    count(meter, "other", Code.RATE_LIMITED)
 
 
 def _failure(status: int, exc: BaseException | None) -> Failure:

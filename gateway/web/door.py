@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from gateway.auth.throttle import Throttle
     from gateway.web.exchange import Exchange, Meter
 
-# Whoever has a good key is no stranger: with a bad token it is told so every time.
-_TOKENS = frozenset(
+# Whoever has a good key is no stranger: with a bad token or certificate it is told so every time.
+_KNOWN = frozenset(
     {
+        Reason.CERTIFICATE,
         Reason.TOKEN_MISSING,
         Reason.TOKEN_INVALID,
         Reason.TOKEN_EXPIRED,
@@ -55,7 +56,7 @@ class Door:
     def turn_away(self, denied: Denied, exchange: Exchange, meter: Meter, address: str | None) -> Failure:
         """What somebody who is not let in is told."""
         self.denials.denied(denied, address=address, request_id=exchange.request_id)
-        wait = None if denied.reason in _TOKENS else self.throttle.failed(address)
+        wait = None if denied.reason in _KNOWN else self.throttle.failed(address)
         meter.auth_denied(reason=Reason.THROTTLED if wait else denied.reason)
         if wait:
             return refused(exchange, wait)

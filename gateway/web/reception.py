@@ -33,8 +33,10 @@ _CALL_SEGMENT = 3  # "", "v1", "calls", "<call_id>", "redaction"
 
 
 class Authenticator(Protocol):
-    async def authenticate(self, key: str | None, authorization: str | None, now: datetime) -> Principal | Denied:
-        """Who the values of `X-API-Key` and `Authorization` are."""
+    async def authenticate(
+        self, key: str | None, authorization: str | None, now: datetime, *, certificate: bytes | None = None
+    ) -> Principal | Denied:
+        """Who the values of `X-API-Key` and `Authorization` are, on a connection that showed this certificate."""
         ...
 
 
@@ -117,7 +119,7 @@ class Reception:
         key = headers.single(request.headers, "X-API-Key")
         authorization = headers.single(request.headers, hdrs.AUTHORIZATION)
         address = headers.peer_address(request.remote, request.headers, self._rules.trusted_proxies)
-        found = await self._authenticator.authenticate(key, authorization, now)
+        found = await self._authenticator.authenticate(key, authorization, now, certificate=_certificate(request))
         if isinstance(found, Denied):
             raise self._door.turn_away(found, exchange, self._meter, address)
         exchange.client = found.client
@@ -160,6 +162,12 @@ class Reception:
             raise invalid(FieldFault(field=parse.BODY, message="Did not arrive in time")) from None
         except (ClientError, OSError, web.RequestPayloadError):
             raise invalid(FieldFault(field=parse.BODY, message="Did not arrive whole")) from None
+
+
+def _certificate(request: web.Request) -> bytes | None:
+    """What the client showed when it connected, in DER."""
+    shown = None if request.transport is None else request.transport.get_extra_info("ssl_object")
+    return None if shown is None else shown.getpeercert(binary_form=True)
 
 
 def _is_json(request: web.Request) -> bool:

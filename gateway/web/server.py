@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gateway.asks import Code
 from gateway.web.app import METER
-from gateway.web.connection import Connection, Patience, Room
+from gateway.web.connection import Connection, Patience, Room, count, refuse
+from gateway.web.tls import Porter
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 _BACKLOG = 1024
-_HANDSHAKE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """Where to listen; port 0 takes a free one. `grace_seconds` is how long open requests get at the end."""
+    """Where to listen; port 0 takes a free one. `tls` is asked for each connection, None: in the clear.
+    `grace_seconds` is how long open requests get at the end."""
 
     host: str
     port: int = 0
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
     reuse_port: bool = False
     grace_seconds: float = 30.0
     patience: Patience = field(default_factory=Patience)
@@ -40,36 +42,65 @@ async def listening(app: web.Application, bind: Bind) -> AsyncIterator[int]:
     runner = web.AppRunner(app, shutdown_timeout=bind.grace_seconds)
     await runner.setup()
     try:
-        server = await _listen(runner, app, bind)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
+        async with _open(_Served(app=app, manager=_manager(runner), bind=bind)) as port:
+            yield port
     finally:
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, app: web.Application, bind: Bind) -> asyncio.Server:
-    manager = runner.server
-    if manager is None:  # pragma: no cover -- set up just now; the type cannot say it
+def _manager(runner: web.AppRunner) -> web.Server:
+    if runner.server is None:  # pragma: no cover -- set up just now; the type cannot say it
         raise RuntimeError("the runner is not set up")
-    loop = asyncio.get_running_loop()
-    room = Room(_most(bind.patience.connections))
+    return runner.server
 
-    methods = ",".join(sorted({route.method for route in app.router.routes()}))
 
-    def connection() -> Connection:
-        return Connection(manager, loop=loop, patience=bind.patience, room=room, meter=app.get(METER), methods=methods)
+@asynccontextmanager
+async def _open(served: _Served) -> AsyncIterator[int]:
+    porter = served.porter(served.bind.tls) if served.bind.tls else None
+    server = await served.listen(porter.greet if porter else served.connection)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        if porter is not None:
+            await porter.end()
 
-    return await loop.create_server(
-        connection,
-        bind.host,
-        bind.port,
-        ssl=bind.tls,
-        ssl_handshake_timeout=_HANDSHAKE_SECONDS if bind.tls else None,
-        reuse_port=bind.reuse_port or None,
-        backlog=_BACKLOG,
-    )
+
+class _Served:
+    """What the connections of one socket have in common."""
+
+    def __init__(self, *, app: web.Application, manager: web.Server, bind: Bind) -> None:
+        self.bind = bind
+        self._manager = manager
+        self._meter = app.get(METER)
+        self._methods = ",".join(sorted({route.method for route in app.router.routes()}))
+        self._room = Room(_most(bind.patience.connections))
+
+    def connection(self, fresh: Callable[[], bool] = lambda: True) -> Connection:
+        return Connection(
+            self._manager,
+            loop=asyncio.get_running_loop(),
+            patience=self.bind.patience,
+            room=self._room,
+            meter=self._meter,
+            methods=self._methods,
+            fresh=fresh,
+        )
+
+    def porter(self, tls: Callable[[], ssl.SSLContext]) -> Porter:
+        return Porter(
+            room=self._room,
+            context=tls,
+            make=self.connection,
+            full=lambda: refuse(self._meter),
+            failed=lambda: count(self._meter, "other", Code.INVALID_REQUEST),
+            handshake_seconds=self.bind.patience.handshake_seconds,
+        )
+
+    async def listen(self, greet: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
+        host, port, reuse = self.bind.host, self.bind.port, self.bind.reuse_port or None
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(greet, host, port, reuse_port=reuse, backlog=_BACKLOG)
 
 
 def _most(connections: int) -> int:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from forge import CLAIMS, NOW, RSA, good, public_set
 
+from gateway import settings
 from gateway.admission import Admission
 from gateway.auth.keys import Denied, MintedKey, hash_secret, mint
 from gateway.auth.uses import Uses, is_unused
@@ -116,14 +117,14 @@ async def test_what_changes_while_it_is_read_is_read_again(mount: Mount, monkeyp
     configuration = mount.configuration()
     key = mint(secrets.token_bytes)
     mount.write(key)
-    load = configuration.load
+    load = settings.load
 
-    def loading() -> Settings:
-        found = load()
+    def loading(path: Path | None, environ: Mapping[str, str]) -> Settings:
+        found = load(path, environ)
         mount.write(key, require_actor=True)
         return found
 
-    monkeypatch.setattr(configuration, "load", loading)
+    monkeypatch.setattr(settings, "load", loading)
     assert await looked(configuration) is None
     monkeypatch.undo()
     assert await looked(configuration) is not None

@@ -32,6 +32,7 @@ from gateway.web.reception import Rules
 from gateway.web.server import Bind, listening
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from gateway.web.headers import Network
@@ -214,6 +215,7 @@ async def fronted(
     per_second: float = 100_000,
     clients: Mapping[str, dict[str, Any]] = CLIENTS,
     patience: Patience | None = None,
+    tls: Callable[[], ssl.SSLContext] | None = None,
 ) -> AsyncIterator[Front]:
     keys: dict[str, str] = {}
     known: dict[str, Client] = {}
@@ -240,7 +242,7 @@ async def fronted(
             body_seconds=body_seconds,
         ),
     )
-    bind = Bind(host="127.0.0.1", grace_seconds=grace_seconds, patience=patience or Patience())
+    bind = Bind(host="127.0.0.1", grace_seconds=grace_seconds, patience=patience or Patience(), tls=tls)
     jar = aiohttp.DummyCookieJar()
     async with listening(app, bind) as port, aiohttp.ClientSession(cookie_jar=jar) as session:
         yield Front(service, metrics, port, keys, session, live, denials)
