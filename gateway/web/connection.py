@@ -24,7 +24,6 @@ from gateway.web.headers import COMMON, REQUEST_ID, request_id
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from gateway.web.exchange import Meter
 
@@ -63,6 +62,19 @@ class Guest(Protocol):
     def force_close(self) -> None: ...
 
 
+class Welcome(Protocol):
+    """How a connection came to be encrypted."""
+
+    @property
+    def fresh(self) -> bool:
+        """It was with the certificates that count now."""
+        ...
+
+    def over(self) -> None:
+        """The connection takes the place in the room that was kept for it."""
+        ...
+
+
 class Room:
     """The open connections, the one that was heard of longest ago first. A mute must get through however many
     others are there: one too many takes the place of one that idles, and is refused only when none does."""
@@ -95,9 +107,9 @@ class Room:
 
 class Connection(web.RequestHandler):
     """`meter` is told of what never became a request; None where nobody counts. `methods` are all that there are.
-    Once it is no longer `fresh`, since certificates were replaced, it serves the request that comes and ends."""
+    `welcome` is None in the clear; once it is no longer fresh the connection serves what comes, and ends."""
 
-    __slots__ = ("_fresh", "_head_timer", "_meter", "_methods", "_patience", "_reading_timer", "_room", "_wire")
+    __slots__ = ("_head_timer", "_meter", "_methods", "_patience", "_reading_timer", "_room", "_welcome", "_wire")
 
     def __init__(
         self,
@@ -108,7 +120,7 @@ class Connection(web.RequestHandler):
         room: Room,
         meter: Meter | None,
         methods: str,
-        fresh: Callable[[], bool] = lambda: True,
+        welcome: Welcome | None = None,
     ) -> None:
         super().__init__(
             server,
@@ -123,7 +135,7 @@ class Connection(web.RequestHandler):
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own before the last byte is out
         self._meter = meter
         self._methods = methods
-        self._fresh = fresh
+        self._welcome = welcome
         self._head_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
 
@@ -134,6 +146,8 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)
+        if self._welcome is not None:
+            self._welcome.over()
         if self._room.enter(self):
             super().connection_made(transport)
             return
@@ -178,7 +192,7 @@ class Connection(web.RequestHandler):
         """What aiohttp refuses on its way to the application comes by here only."""
         if isinstance(resp, web.HTTPException):
             resp = self._refused(request, problems.translated(resp))
-        if not self._fresh():
+        if self._welcome is not None and not self._welcome.fresh:
             resp.force_close()
         if hdrs.UPGRADE in request.headers or request.version not in VERSIONS:
             resp.force_close()  # what is behind it may be meant as another protocol: it is never read as a request

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
+    from gateway.web.connection import Welcome
+
 _BACKLOG = 1024
 
 
@@ -76,7 +78,7 @@ class _Served:
         self._methods = ",".join(sorted({route.method for route in app.router.routes()}))
         self._room = Room(_most(bind.patience.connections))
 
-    def connection(self, fresh: Callable[[], bool] = lambda: True) -> Connection:
+    def connection(self, welcome: Welcome | None = None) -> Connection:
         return Connection(
             self._manager,
             loop=asyncio.get_running_loop(),
@@ -84,7 +86,7 @@ class _Served:
             room=self._room,
             meter=self._meter,
             methods=self._methods,
-            fresh=fresh,
+            welcome=welcome,
         )
 
     def porter(self, tls: Callable[[], ssl.SSLContext]) -> Porter:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from front import CLIENTS, PATH, Front, fronted, until
+import uvloop
+from front import CLIENTS, DOCUMENT, PATH, Front, fronted, until
 from papers import Authority, Pair
 from structlog.testing import capture_logs
 
+from gateway.asks import Answer, Ask
 from gateway.certificates import server_context
 from gateway.web.connection import Patience
 
@@ -22,9 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+# What is to replace it can only be said for all tests of a run.
+pytestmark = pytest.mark.filterwarnings('ignore:Overriding the "event_loop_policy" fixture is deprecated')
+
 AUTHORITY = Authority()
 SERVER = AUTHORITY.signs("gateway")
 CRM = AUTHORITY.signs("crm")
+
+
+@pytest.fixture
+def event_loop_policy() -> object:
+    """The loop that the gateway runs on: the usual one of Python hands sockets over at other moments."""
+    return uvloop.EventLoopPolicy()
 
 
 class Ground:
@@ -276,6 +289,56 @@ async def test_stopping_does_not_wait_for_those_who_say_nothing(ground: Ground) 
             assert await status(front, ground.context()) == 200
         async with asyncio.timeout(30):
             assert await reader.read() == b""
+
+
+async def test_who_is_sent_away_before_the_greeting_began_is_gone(ground: Ground) -> None:
+    """Several at once where there is one place: each takes the last one's, and nobody's socket stays open."""
+    async with ground.fronted(patience=Patience(connections=1)) as front, AsyncExitStack() as stack:
+        wires = [stack.enter_context(socket.create_connection(("127.0.0.1", front.port))) for _ in range(20)]
+        assert await status(front, ground.context()) == 200
+        for wire in wires:
+            wire.settimeout(30)
+            assert await asyncio.to_thread(wire.recv, 1) == b""
+
+
+async def test_without_a_file_left_a_connection_is_refused_and_counted(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is over at once, takes no place, and the next one is served."""
+    async with ground.fronted(patience=Patience(connections=1)) as front, AsyncExitStack() as stack:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "dup", _no_file)
+            reader, _ = await connect(front, stack)
+            async with asyncio.timeout(30):
+                assert await reader.read() == b""
+        assert others(front, "rate-limited") == 1
+        assert await status(front, ground.context()) == 200
+
+
+def _no_file(_: int) -> int:
+    raise OSError(errno.EMFILE, "no file left")
+
+
+async def test_when_all_are_at_work_one_more_is_refused_before_its_handshake(ground: Ground) -> None:
+    """It costs the gateway no cryptography; it is counted."""
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Ask) -> Answer:
+        entered.set()
+        await go.wait()
+        return Answer(document=DOCUMENT)
+
+    async with ground.fronted(patience=Patience(connections=1)) as front, AsyncExitStack() as stack:
+        front.service.act = wait
+        first = asyncio.create_task(status(front, ground.context()))
+        await entered.wait()
+        reader, _ = await connect(front, stack)
+        async with asyncio.timeout(30):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        assert others(front, "rate-limited") == 1
+        go.set()
+        assert await first == 200
 
 
 # ── renewed ──
