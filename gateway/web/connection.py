@@ -8,7 +8,7 @@ for a client that does not read its answers, as long as these like.
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -24,6 +24,7 @@ from gateway.web.headers import COMMON, REQUEST_ID, request_id
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
     from gateway.web.exchange import Meter
 
@@ -109,7 +110,17 @@ class Connection(web.RequestHandler):
     """`meter` is told of what never became a request; None where nobody counts. `methods` are all that there are.
     `welcome` is None in the clear; once it is no longer fresh the connection serves what comes, and ends."""
 
-    __slots__ = ("_head_timer", "_meter", "_methods", "_patience", "_reading_timer", "_room", "_welcome", "_wire")
+    __slots__ = (
+        "_aside",
+        "_head_timer",
+        "_meter",
+        "_methods",
+        "_patience",
+        "_reading_timer",
+        "_room",
+        "_welcome",
+        "_wire",
+    )
 
     def __init__(
         self,
@@ -136,13 +147,27 @@ class Connection(web.RequestHandler):
         self._meter = meter
         self._methods = methods
         self._welcome = welcome
+        self._aside = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
-        """No request is under way; part of the next one's head may be there."""
+        """No request is under way, or nobody's; part of the next one's head may be there."""
+        return self._aside or self._waits
+
+    @property
+    def _waits(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Whoever asks has no right to the place meanwhile."""
+        self._aside = True
+        try:
+            yield
+        finally:
+            self._aside = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)
@@ -165,7 +190,7 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._room.heard(self)
-        if not self.idle:
+        if not self._waits:
             _cancel(self._head_timer)
             self._head_timer = None
         elif data and self._head_timer is None:
@@ -229,6 +254,12 @@ class Connection(web.RequestHandler):
 
     def _count(self, method: str, code: Code) -> None:
         count(self._meter, method, code)
+
+
+def standing_aside(request: web.BaseRequest) -> AbstractContextManager[None]:
+    """While it is answered, the connection of `request` is among the first to go where there is no room."""
+    connection = request.protocol
+    return connection.aside() if isinstance(connection, Connection) else nullcontext()
 
 
 def count(meter: Meter | None, method: str, code: Code) -> None:

@@ -14,6 +14,7 @@ from gateway.auth.keys import Denied, Reason, denied
 from gateway.auth.scopes import Scope
 from gateway.model import CallKey, Origin
 from gateway.web import headers, parse
+from gateway.web.connection import standing_aside
 from gateway.web.door import refused
 from gateway.web.exchange import EXCHANGE
 from gateway.web.needs import needed
@@ -121,7 +122,8 @@ class Reception:
         address = headers.peer_address(request.remote, request.headers, self._rules.trusted_proxies)
         found = await self._authenticator.authenticate(key, authorization, now, certificate=_certificate(request))
         if isinstance(found, Denied):
-            raise self._door.turn_away(found, exchange, self._meter, address)
+            with standing_aside(request):
+                raise await self._door.turn_away(found, exchange, self._meter, address)
         exchange.client = found.client
         caller = Caller(
             principal=found,

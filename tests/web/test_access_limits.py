@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 from front import DOCUMENT, PATH, Front, fronted, until
 
 from gateway.asks import Answer, Ask, Code, Failure, Mute
+from gateway.auth import throttle
 from gateway.auth.throttle import FAILURES_AT_ONCE
+from gateway.web import door
+from gateway.web.connection import Patience
+from gateway.web.door import Queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -111,3 +116,29 @@ async def test_a_bad_token_is_told_so_every_time() -> None:
         headers = {"Authorization": "Bearer bad"}
         asks = (front.ask("PUT", headers=headers, client="named") for _ in range(int(FAILURES_AT_ONCE) + 50))
         assert {(await ask).status for ask in asks} == {401}
+
+
+async def test_strangers_who_wait_for_their_answer_lose_their_place_to_a_mute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of them there are: what they are told has time, and a connection of theirs is worth less."""
+    monkeypatch.setattr(door, "PACE_SECONDS", 1.0)
+    monkeypatch.setattr(throttle, "FAILURES_AT_ONCE", 0.5)
+    async with fronted(patience=Patience(connections=2)) as front, AsyncExitStack() as stack:
+        strangers = [await asyncio.open_connection("127.0.0.1", front.port) for _ in range(2)]
+        for _, writer in strangers:
+            stack.callback(writer.close)
+            writer.write(f"PUT {PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await until(lambda: front.count("auth_denied_total", reason="throttled") == 2)
+        assert (await front.raw_path(PATH)).status == 200
+        assert await strangers[0][0].read() == b""
+        assert b" 429 " in await strangers[1][0].readline()
+
+
+async def test_refusing_strangers_takes_its_turn() -> None:
+    """While one is being answered the loop does other things, however many more there are."""
+    queue, turns = Queue(), 0
+    waiting = [asyncio.create_task(queue.passed()) for _ in range(50)]
+    while not all(one.done() for one in waiting):
+        turns += 1
+        await asyncio.sleep(0)
+        assert sum(one.done() for one in waiting) <= turns
+    assert turns >= 50
