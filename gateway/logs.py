@@ -27,6 +27,8 @@ _DEEPEST = 8
 _OWN = frozenset({"hash", "previous", "op", "request_id"})
 _OWN_FORM = re.compile(r"(?=.*[a-f])([0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _LOST = '{"event":"log.lost","level":"error","logger":"logs"}\n'
+# What ends a line or moves a terminal's cursor, where the renderer leaves it as it is.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # The access log of the HTTP server prints the request line; one canonical line a request replaces it.
 _SILENCED = ("aiohttp.access",)
 
@@ -121,6 +123,7 @@ def _formatter(scrubber: Scrubber, *, production: bool) -> structlog.stdlib.Proc
         if production
         else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     )
+    one_line: tuple[Processor, ...] = () if production else (_on_one_line,)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.contextvars.merge_contextvars, structlog.stdlib.ExtraAdder()],
         processors=[
@@ -131,10 +134,22 @@ def _formatter(scrubber: Scrubber, *, production: bool) -> structlog.stdlib.Proc
             structlog.processors.format_exc_info,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             scrubber,
+            *one_line,
             renderer,
         ],
     )
 
 
 def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:  # noqa: ARG001 -- structlog's signature
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return _escaped(orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+def _on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001 -- structlog's signature
+    """Names and a record's text are printed as they are; values are not."""
+    named = {_escaped(key): value for key, value in event.items()}
+    return {**named, "event": _escaped(str(event["event"]))}
+
+
+def _escaped(text: str) -> str:
+    """A line stays one line, whoever reads it: some take U+0085 or U+2028 for an end."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import unicodedata
 import uuid
 import warnings
 from dataclasses import dataclass
@@ -281,3 +282,19 @@ def test_a_lone_surrogate_does_not_lose_the_record(lines: Lines) -> None:
     """Bytes that a client sent as a header can be no text at all."""
     logs.get("x").info("e", header="caf\udce9")
     assert lines.last["event"] == "e"
+
+
+FORGED = 'x\n2026-01-01T00:00:00Z [info] key.added\r{"event":"key.added"}\u2028\x85\x1b[2J\x00'
+
+
+@pytest.mark.parametrize("production", [True, False], ids=["production", "development"])
+def test_no_text_makes_a_second_line(production: bool) -> None:  # noqa: FBT001 -- a parameter's two values
+    """Whatever is said, in an event of ours or in a foreign record's text, is one line without a control character."""
+    stream = io.StringIO()
+    logs.configure(production=production, stream=stream)
+    logs.get("gateway").info("thing.done", client=FORGED, many=[FORGED], **{FORGED: 1})
+    logging.getLogger("foreign").warning("said %s", FORGED)
+    lines = stream.getvalue().split("\n")
+    assert [bool(line) for line in lines] == [True, True, False]
+    assert stream.getvalue().splitlines() == lines[:2]
+    assert not any(unicodedata.category(letter) == "Cc" for line in lines for letter in line)
