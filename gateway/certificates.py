@@ -39,10 +39,7 @@ def _show(context: ssl.SSLContext, certificate: Path, private_key: Path) -> None
 
 
 def _demand(context: ssl.SSLContext, client_ca: Path) -> None:
-    """A session that is taken up again is not looked at again: without any, each connection shows its certificate."""
     context.verify_mode = ssl.CERT_REQUIRED
-    context.options |= ssl.OP_NO_TICKET
-    context.num_tickets = 0
     try:
         context.load_verify_locations(client_ca)
     except OSError:

@@ -43,10 +43,12 @@ def test_it_ends_when_the_certificate_does() -> None:
 
 
 def test_who_is_bound_must_show_one_and_who_is_not_need_not() -> None:
-    """No names: anything will do, nothing included."""
+    """No names: anything will do, nothing included; but what was shown must not have run out."""
     assert not fits(PAIR.fingerprint, der=None)
     assert fits(der=None)
-    assert fits(now=ENDS)
+    assert fits(der=None, now=ENDS)
+    assert fits()
+    assert not fits(now=ENDS)
 
 
 @pytest.mark.parametrize("text", ["", "crm", "ab" * 31, "ab" * 33, "zz" * 32, "CN", "X=crm", "CN=crm,"])

@@ -224,25 +224,27 @@ async def test_a_bound_client_shows_nothing_in_the_clear() -> None:
         assert (await front.ask("PUT")).status == 401
 
 
-async def test_no_session_outlives_its_certificate(strict: Ground) -> None:
-    """A connection is never taken up again from an earlier one's keys: each shows its certificate anew."""
+async def test_no_session_outlives_what_it_was_made_under(strict: Ground) -> None:
+    """A session is taken up again as long as the same certificates count, and never after: whoever was let in by an
+    authority that is gone has to show a certificate anew."""
     context = strict.context(CRM)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     async with strict.fronted() as front:
+        _, session = await asyncio.to_thread(taken_up, front.port, context, None)
+        assert (await asyncio.to_thread(taken_up, front.port, context, session))[0]
+        strict.served = server_context(strict.certificate, strict.key, strict.ca)
+        assert not (await asyncio.to_thread(taken_up, front.port, context, session))[0]
 
-        def twice() -> bool | None:
-            with (
-                socket.create_connection(("127.0.0.1", front.port)) as wire,
-                context.wrap_socket(wire, server_hostname="127.0.0.1") as first,
-            ):
-                session = first.session
-            with (
-                socket.create_connection(("127.0.0.1", front.port)) as wire,
-                context.wrap_socket(wire, server_hostname="127.0.0.1", session=session) as second,
-            ):
-                return second.session_reused
 
-        assert await asyncio.to_thread(twice) is False
+def taken_up(
+    port: int, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> tuple[bool | None, ssl.SSLSession | None]:
+    """Whether a connection went on with `session`; and its own."""
+    with (
+        socket.create_connection(("127.0.0.1", port)) as wire,
+        context.wrap_socket(wire, server_hostname="127.0.0.1", session=session) as secure,
+    ):
+        return secure.session_reused, secure.session
 
 
 # ── slow, many, gone ──
