@@ -22,7 +22,7 @@ from gateway.auth.uses import Uses
 from gateway.beside import beside
 from gateway.reload import LOOK_SECONDS
 from gateway.sources import ConfigurationError
-from gateway.trail.access import key_bytes
+from gateway.values import key_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping

@@ -37,6 +37,7 @@ from gateway.trail import access
 from gateway.trail.register import Register
 from gateway.trail.sealer import Sealer
 from gateway.trail.watch import Watch
+from gateway.values import key_bytes
 from gateway.web.admin import build_admin
 from gateway.web.app import build_app
 from gateway.web.door import Door
@@ -137,7 +138,7 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> RedisStore:
 
 def _journal(settings: Settings, clock: Clock, metrics: Metrics) -> Journal:
     directory = settings.store.directory / "journal"
-    return Journal(directory, key=access.key_bytes(settings.audit.hmac_key), ms=clock.ms, metrics=metrics)
+    return Journal(directory, key=key_bytes(settings.audit.hmac_key), ms=clock.ms, metrics=metrics)
 
 
 @asynccontextmanager
@@ -172,7 +173,7 @@ def _tools(settings: Settings, store: Store, clock: Clock, metrics: Metrics, jou
     backends = [backend.build(name) for name, backend in settings.backends.items()]
     ledger = Ledger(
         store,
-        hmac_key=access.key_bytes(settings.audit.hmac_key),
+        hmac_key=key_bytes(settings.audit.hmac_key),
         keep_ms=int(3_600_000 * settings.policy.state_retention_hours),
         clock=clock,
         policy=policy,

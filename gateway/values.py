@@ -15,6 +15,7 @@ from gateway.backends.settings import is_loopback
 from gateway.store import address
 
 KEY_BYTES = 32
+_NO_KEY = bytes(KEY_BYTES)  # development without audit keys: the settings refuse it in production
 
 
 def _decoded_key(value: object) -> object:
@@ -60,6 +61,11 @@ def _checked_jwks(text: str) -> str:
     if not encrypted or not parts.hostname or "@" in parts.netloc:
         raise ValueError("must be a file, or an https URL without user name and password")
     return text
+
+
+def key_bytes(key: SecretBytes | None) -> bytes:
+    """The key; zeroes where development has none."""
+    return key.get_secret_value() if key else _NO_KEY
 
 
 Key = Annotated[SecretBytes, BeforeValidator(_decoded_key), AfterValidator(_sized_key)]

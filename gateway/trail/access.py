@@ -11,16 +11,14 @@ from gateway.store.contract import StoreUnavailable, StoreUnfit
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.redis import RedisStore
 from gateway.store.seals import SealStore
+from gateway.values import key_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pydantic import SecretBytes
-
     from gateway.settings import Audit, Store
 
 OPEN_SECONDS = 30.0
-_NO_KEY = bytes(32)  # development without audit keys: the settings refuse it in production
 _READ_ONLY = ("CONFIG", "SET", "min-replicas-to-write", "1")  # there are none, so every write is refused
 
 
@@ -70,8 +68,3 @@ def keyring(audit: Audit) -> Keyring:
         old_hmac_keys=[key.get_secret_value() for key in audit.old_hmac_keys],
         old_public_keys=audit.old_public_keys,
     )
-
-
-def key_bytes(key: SecretBytes | None) -> bytes:
-    """The key; zeroes where development has none."""
-    return key.get_secret_value() if key else _NO_KEY
