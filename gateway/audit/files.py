@@ -21,11 +21,17 @@ _LONGEST_END = 2**26
 
 
 def verify_file(
-    path: Path, keyring: Keyring, *, known: Iterable[bytes] = (), progress: Callable[[int], None] | None = None
+    path: Path,
+    keyring: Keyring,
+    *,
+    known: Iterable[bytes] = (),
+    progress: Callable[[int], None] | None = None,
+    good: Callable[[bytes], None] | None = None,
 ) -> Verdict:
-    """`progress` is told how many bytes were read. `OSError` when the file cannot be read."""
+    """`progress` is told how many bytes were read, `good` gets what `verified_lines` gives. `OSError` when the file
+    cannot be read."""
     with path.open("rb") as file:
-        return judged(file, keyring, known=known, progress=progress)
+        return judged(file, keyring, known=known, progress=progress, good=good)
 
 
 def judged(
@@ -34,12 +40,13 @@ def judged(
     *,
     known: Iterable[bytes] = (),
     progress: Callable[[int], None] | None = None,
+    good: Callable[[bytes], None] | None = None,
 ) -> Verdict:
     """As `verify_file`, of a file that is open and can be sought in."""
     last, length = last_line(file)
     verifier = _verifier(last, keyring, known)
     for block in blocks(file, length):
-        verifier.feed(block)
+        verifier.feed_to(block, good)
         if progress is not None:
             progress(len(block))
     verifier.ends(last)

@@ -67,6 +67,13 @@ def denied(reason: Reason, principal: Principal) -> Denied:
     return Denied(reason=reason, kid=principal.kid, client=principal.client, tenant=principal.tenant)
 
 
+def works(key: ClientKey, now: datetime) -> str:
+    """Whether the key lets anybody in at that time: ``yes``, ``not yet`` or ``expired``."""
+    if key.not_before is not None and now < key.not_before:
+        return "not yet"
+    return "expired" if key.expires_at is not None and now >= key.expires_at else "yes"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedKey:
     kid: str

@@ -44,7 +44,7 @@ def add(verbs: Any) -> None:  # noqa: ANN401 -- argparse has no public name for 
 def run(arguments: argparse.Namespace) -> int:
     settings = operator.settings_of(arguments)
     selection = Selection(since=arguments.since, until=arguments.until, tenant=arguments.tenant, call_id=arguments.call)
-    with _output(arguments.output) as file:
+    with output(arguments.output) as file:
         loop.run(_export(settings, selection, arguments.format, file))
     return FINE
 
@@ -71,7 +71,7 @@ def _ms(text: str, *, to_its_end: bool) -> int:
 
 
 @contextmanager
-def _output(path: Path | None) -> Iterator[IO[bytes]]:
+def output(path: Path | None) -> Iterator[IO[bytes]]:
     """The file under its name only when it is whole; nobody else may read it."""
     if path is None:
         yield sys.stdout.buffer

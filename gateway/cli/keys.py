@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gateway.auth.keys import hash_secret, mint
+from gateway.auth.keys import hash_secret, mint, works
 from gateway.auth.uses import is_unused
 from gateway.cli import config
 from gateway.cli.exits import FINE, USAGE
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from gateway.settings import ClientKey, Settings
+    from gateway.settings import Settings
     from gateway.store.contract import Use
 
 _ASKED_SECONDS = 3.0
@@ -72,7 +72,7 @@ def run_list(arguments: argparse.Namespace) -> int:
             key.kid,
             _time(key.not_before),
             _time(key.expires_at),
-            _works(key, now),
+            works(key, now),
             *_used(uses, key.kid, now),
         )
         for name, client in settings.clients.items()
@@ -107,9 +107,3 @@ def _used(uses: Mapping[str, Use] | None, kid: str, now: datetime) -> tuple[str,
 
 def _time(time: datetime | None) -> str:
     return time.astimezone(UTC).isoformat(timespec="seconds") if time else "-"
-
-
-def _works(key: ClientKey, now: datetime) -> str:
-    if key.not_before is not None and now < key.not_before:
-        return "not yet"
-    return "expired" if key.expires_at is not None and now >= key.expires_at else "yes"

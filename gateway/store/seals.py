@@ -10,6 +10,9 @@ from gateway.store import keys
 from gateway.store.contract import BUCKETS, TrailPage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.store.contract import Use
     from gateway.store.redis import RedisStore
 
 SYSTEM = 0  # the bucket of checkpoints and of entries about no call
@@ -69,6 +72,10 @@ class SealStore:
 
     async def rows(self, number: int, *, since: int, most: int, within: float) -> TrailPage:
         return await self._store.trail(number, since=since, most=most, within=within)
+
+    async def uses(self, *, within: float) -> Mapping[str, Use]:
+        """As `RedisStore.uses`."""
+        return await self._store.uses(within=within)
 
     async def size(self, number: int, *, within: float) -> int:
         """How many entries the bucket holds."""

@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 
 
 async def verify_store(
-    store: SealStore, keyring: Keyring, *, known: Iterable[bytes] = (), progress: Callable[[int], None] | None = None
+    store: SealStore,
+    keyring: Keyring,
+    *,
+    known: Iterable[bytes] = (),
+    progress: Callable[[int], None] | None = None,
+    good: Callable[[bytes], None] | None = None,
 ) -> Verdict:
-    """`progress` is told how many bytes were read. Raises `StoreUnavailable`."""
+    """`progress` is told how many bytes were read, `good` gets every line for which nothing was found. Raises
+    `StoreUnavailable`."""
     export = await Export.begin(store)
     verifier = Verifier(keyring, export.seals, known=known)
     async for block in export.blocks():
-        verifier.feed(block)
+        verifier.feed_to(block, good)
         if progress is not None:
             progress(len(block))
     verifier.reaches(export.heads)

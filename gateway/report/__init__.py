@@ -1,0 +1,1 @@
+"""What the trail says of a time, counted and shown: one HTML file for whoever has to judge it."""

@@ -1,0 +1,81 @@
+"""Controls that failed, each with its begin, its end and its cause: devices of the trail, recorders that could not be
+proven, verification, configuration, clocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.report.spans import Span, Spans
+
+if TYPE_CHECKING:
+    from gateway.report.seen import Seen
+    from gateway.report.window import Window
+
+SKEW_MS = 1_000
+_BEGINS = frozenset({"lost", "failed", "died", "refused", "missed"})
+_ENDS = frozenset({"reached", "recovered", "restored", "changed", "passed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """`kind` says what failed, `name` which one."""
+
+    kind: str
+    name: str
+    span: Span
+
+
+@dataclass(kw_only=True)
+class Controls:
+    """`skew_ms` is the most by which a node's clock and the store's differed, over all entries that were not late."""
+
+    window: Window
+    skew_ms: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    _spans: Spans = field(default_factory=Spans)
+    _begun: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+
+    def saw(self, seen: Seen) -> None:
+        if seen.healed:
+            self._add("store away", seen.node, seen.node_ms, seen.at, "entries came late, from the journal or memory")
+        else:
+            self._clocks(seen)
+        if seen.call_id is None:
+            self._told(seen)
+
+    def troubled(self, backend: str, span: Span) -> None:
+        if self._inside(span.begin, span.end):
+            self._spans.add("recorder not proven", backend, span)
+
+    def finish(self) -> None:
+        for (kind, node), (begin, cause) in self._begun.items():
+            self._add(kind, node, begin, None, cause)
+        self._begun.clear()
+        self.failures = [Failure(kind=kind, name=name, span=span) for kind, name, span in self._spans.all()]
+
+    def _clocks(self, seen: Seen) -> None:
+        skew = abs(seen.at - seen.node_ms)
+        if self.window.has(seen.when):
+            self.skew_ms = max(self.skew_ms, skew)
+        if skew > SKEW_MS:
+            self._add("clocks apart", seen.node, seen.at, seen.at, "node and store differ by more than 1 s")
+
+    def _told(self, seen: Seen) -> None:
+        """A control that says itself that it failed, and perhaps that it is well again."""
+        noun, _, verb = seen.type.rpartition(".")
+        key = noun, seen.key or seen.node
+        if verb in _BEGINS:
+            self._begun.setdefault(key, (seen.when, seen.reason or seen.type))
+        elif verb in _ENDS and key in self._begun:
+            begin, cause = self._begun.pop(key)
+            self._add(*key, begin, seen.when, cause)
+
+    def _add(self, kind: str, name: str, begin: int, end: int | None, cause: str) -> None:
+        if self._inside(begin, end):
+            end = None if end is None else max(begin, end)
+            self._spans.add(kind, name, Span(begin=begin, end=end, causes=frozenset({cause})))
+
+    def _inside(self, begin: int, end: int | None) -> bool:
+        """Some of it is in the window."""
+        return not self.window.after(begin) and (end is None or not self.window.before(end))
