@@ -34,9 +34,11 @@ class Controls:
     skew_ms: int = 0
     failures: list[Failure] = field(default_factory=list)
     _spans: Spans = field(default_factory=Spans)
-    _begun: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    _begun: dict[tuple[str, str], tuple[int, str, str]] = field(default_factory=dict)
+    _newest: dict[str, int] = field(default_factory=dict)  # by node: a process that writes no more has no alarm either
 
     def saw(self, seen: Seen) -> None:
+        self._newest[seen.node] = max(seen.when, self._newest.get(seen.node, 0))
         if seen.healed:
             self._add("store away", seen.node, seen.node_ms, seen.at, "entries came late, from the journal or memory")
         else:
@@ -45,12 +47,13 @@ class Controls:
             self._told(seen)
 
     def troubled(self, backend: str, span: Span) -> None:
-        if self._inside(span.begin, span.end):
+        if self._inside(span.begin, max(self._newest.values()) if span.end is None else span.end):
             self._spans.add("recorder not proven", backend, span)
 
     def finish(self) -> None:
-        for (kind, node), (begin, cause) in self._begun.items():
-            self._add(kind, node, begin, None, cause)
+        for (kind, name), (begin, cause, node) in self._begun.items():
+            if self._inside(begin, self._newest[node]):
+                self._spans.add(kind, name, Span(begin=begin, end=None, causes=frozenset({cause})))
         self._begun.clear()
         self.failures = [Failure(kind=kind, name=name, span=span) for kind, name, span in self._spans.all()]
 
@@ -66,16 +69,15 @@ class Controls:
         noun, _, verb = seen.type.rpartition(".")
         key = noun, seen.key or seen.node
         if verb in _BEGINS:
-            self._begun.setdefault(key, (seen.when, seen.reason or seen.type))
+            self._begun.setdefault(key, (seen.when, seen.reason or seen.type, seen.node))
         elif verb in _ENDS and key in self._begun:
-            begin, cause = self._begun.pop(key)
+            begin, cause, _ = self._begun.pop(key)
             self._add(*key, begin, seen.when, cause)
 
-    def _add(self, kind: str, name: str, begin: int, end: int | None, cause: str) -> None:
-        if self._inside(begin, end):
-            end = None if end is None else max(begin, end)
-            self._spans.add(kind, name, Span(begin=begin, end=end, causes=frozenset({cause})))
+    def _add(self, kind: str, name: str, begin: int, end: int, cause: str) -> None:
+        if self._inside(begin, max(begin, end)):
+            self._spans.add(kind, name, Span(begin=begin, end=max(begin, end), causes=frozenset({cause})))
 
-    def _inside(self, begin: int, end: int | None) -> bool:
+    def _inside(self, begin: int, end: int) -> bool:
         """Some of it is in the window."""
-        return not self.window.after(begin) and (end is None or not self.window.before(end))
+        return not self.window.after(begin) and not self.window.before(end)

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
+from gateway.cards import scrub
 from gateway.report.words import brief, day
 
 if TYPE_CHECKING:
@@ -148,5 +149,5 @@ def timeline(failures: Sequence[Failure], since: int, until: int) -> str:
 
 def shortened(text: str, most: int = 28) -> str:
     """What the font can draw, and no more of it than there is room for."""
-    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in scrub(text))
     return plain if len(plain) <= most else f"{plain[: most - 3]}..."

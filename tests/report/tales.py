@@ -4,7 +4,8 @@ in a shape that the service writes."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 
 import orjson
 
@@ -13,9 +14,6 @@ from gateway.audit.chain import link
 from gateway.audit.entry import Entry, EntryType, RecorderEntry, healed
 from gateway.model import Action, CallKey, Evidence, Fault, RecorderState
 from gateway.store.contract import TrailEntry, bucket
-
-if TYPE_CHECKING:
-    from random import Random
 
 BEGIN = 1_790_000_000_000
 KEY = bytes(range(32))
@@ -154,6 +152,10 @@ def recorders(state: RecorderState, error: Fault | None = None) -> tuple[Recorde
 
 def _proven(entry: Entry, exposure: int) -> Entry:
     return replace(entry, protected=True, exposure_ms=exposure, recorders=recorders(RecorderState.MUTED))
+
+
+def dice(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 -- the same tale every time
 
 
 def some_tale(random: Random, calls: int | None = None) -> Tale:
