@@ -129,22 +129,34 @@ def triggers(bars: Sequence[tuple[str, int, int]]) -> str:
 
 def timeline(failures: Sequence[Failure], since: int, until: int) -> str:
     """When which control had failed. What has no end yet goes on to the right."""
-    rows = list(dict.fromkeys((one.kind, one.name) for one in failures))
     least = max(1, until - since) // 150  # what is shorter could not be seen
+    rows: dict[str, list[tuple[int, int]]] = {}
+    for one in failures:
+        end = until if one.span.end is None else min(one.span.end, until)
+        bars = rows.setdefault(shortened(f"{one.kind}: {one.name}"), [])
+        _add(bars, max(one.span.begin, since), end, least)
 
     def draw(axes: Axes) -> None:
-        for one in failures:
-            end = until if one.span.end is None else min(one.span.end, until)
-            begin = max(one.span.begin, since)
-            row = rows.index((one.kind, one.name))
-            axes.broken_barh([(begin, max(least, end - begin))], (row - 0.3, 0.6), color=BAD)
-        axes.set_yticks(range(len(rows)), [shortened(f"{kind}: {name}") for kind, name in rows])
+        for place, bars in enumerate(rows.values()):
+            axes.broken_barh(bars, (place - 0.3, 0.6), color=BAD)
+        axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(since, until + least)
         axes.xaxis.set_major_locator(FixedLocator([since, (since + until) / 2, until]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: day(int(value), hours=until - since < _MONTH_MS)))
 
     return drawn("timeline", "Control failures over time", draw, height=0.7 + 0.28 * len(rows))
+
+
+def _add(bars: list[tuple[int, int]], begin: int, end: int, least: int) -> None:
+    """One more (begin, length), the failures coming in their order. Those that would be drawn upon each other are one:
+    a bad year has thousands."""
+    end = max(end, begin + least)
+    if bars and begin <= sum(bars[-1]):
+        first = bars[-1][0]
+        bars[-1] = first, max(end, sum(bars[-1])) - first
+    else:
+        bars.append((begin, end - begin))
 
 
 def shortened(text: str, most: int = 28) -> str:
