@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from datetime import UTC, datetime
 from itertools import chain
@@ -131,7 +132,7 @@ def test_times_are_words() -> None:
 def test_percentiles_are_values_that_were_seen(seed: int) -> None:
     """At least so many in a hundred are not above, and fewer are below."""
     some = dice(seed)
-    values = [some.randrange(5_000) for _ in range(some.randint(1, 300))]
+    values = [2_500, *(some.randrange(5_000) for _ in range(some.randint(0, 300)))]
     found = exposed(values, 2_500)
     for name, value in found.percentiles[:-1]:
         share = int(name[1:]) / 100
@@ -178,17 +179,20 @@ def test_holders_are_those_of_the_configuration_and_of_the_trail() -> None:
                 "far": {"vendor": "genesys", "base_url": "http://gws.example", "plaintext": True, "username": "a"}
                 | {"password": "b"},
             },
+            "audit": {"old_public_keys": [base64.b64encode(seed).decode()]},
             "routes": [{"backends": ["pbx", "far"]}],
             "clients": {"crm": client},
         }
     )
-    keyring = Keyring.of(hmac_key=seed, signing_key=seed, old_hmac_keys=[os.urandom(32)])
+    old = settings.audit.old_public_keys
+    keyring = Keyring.of(hmac_key=seed, signing_key=seed, old_hmac_keys=[os.urandom(32)], old_public_keys=old)
     found = facts(settings, keyring, now=datetime(2026, 11, 21, tzinfo=UTC), used={"aaaaaaaa": 7, "k1crm000": 1})
     assert (found.plaintext, found.accepted, found.production) == (("far",), ("pbx",), False)
     assert [key.setting for key in found.trail_keys] == [
         "audit.hmac_key",
         "audit.old_hmac_keys",
         "audit.signing_key",
+        "audit.old_public_keys",
     ]
     access = Access(window=Window())
     for line in some_tale(dice(2), 40).lines():

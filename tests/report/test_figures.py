@@ -192,6 +192,16 @@ def test_a_mute_that_fails_and_comes_true() -> None:
     assert {one.span.end for one in figures.controls.failures} == {mute.proven_at}
 
 
+def test_only_the_first_proof_can_be_late() -> None:
+    """Whoever asks for silence that was proven long ago gets it in time, though the redaction's exposure was long; a
+    mute that took just as long as it may is not late."""
+    base = asked("c1", "o1")
+    first = replace(base, type=EntryType.MUTE_CONFIRMED, protected=True, exposure_ms=2_501)
+    again = replace(base, op="o2", protected=True, exposure_ms=2_501)
+    assert of(base, first, again, replace(first, op="o2")).mutes == {Outcome.LATE: 1, Outcome.PROVEN: 1}
+    assert of(base, replace(first, exposure_ms=2_500)).mutes == {Outcome.PROVEN: 1}
+
+
 def test_a_mute_that_nobody_lived_to_tell_of() -> None:
     """Another gateway finished it: when it was proven is told. One that was overtaken is told as that, though the
     redaction was over when it landed."""
