@@ -86,11 +86,11 @@ def _stored(paper: Paper) -> Row:
 
 def _encrypted(paper: Paper) -> Row:
     facts = paper.facts
-    ends = "by the gateway" if facts.tls else "before the gateway, by the operator's own means"
+    ends = "ends in the gateway" if facts.tls else "is left to what stands in front of the gateway"
     return Row(
         number="4.2.1",
         duty="TLS 1.2 or later both ways; plain http to a vendor only where the configuration says so.",
-        evidence=f"Configuration: TLS of callers ends {ends}. Without TLS to the vendor: {_listed(facts.plaintext)}.",
+        evidence=f"Configuration: TLS of callers {ends}. Without TLS to the vendor: {_listed(facts.plaintext)}.",
         sign=_sign(look=bool(facts.plaintext)),
     )
 
