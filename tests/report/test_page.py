@@ -15,10 +15,13 @@ from tales import BEGIN, CLIENTS, KEY, Tale, dice, some_tale
 from gateway.audit.findings import Finding, Kind, Verdict
 from gateway.audit.keyring import Keyring
 from gateway.cards import holds_card, scrub
+from gateway.report.controls import Failure
 from gateway.report.facts import Facts, Holder, TrailKey
 from gateway.report.figures import Figures, Limits
 from gateway.report.page import render
 from gateway.report.paper import Source, paper
+from gateway.report.plots import timeline
+from gateway.report.spans import Span
 from gateway.report.window import Window
 
 HOSTILE = "</style></svg><script>alert(1)</script><img src=//evil.example onerror='x()'>\"'&{{7*7}}$\\frac$\x00\u202e"
@@ -169,6 +172,16 @@ def test_an_empty_time_makes_a_page(window: Window) -> None:
         text = page(lines, window=window)
         elements(text)
         assert ("There is no entry in this time." in text) == (window != Window() or not lines)
+
+
+def test_a_bad_year_is_drawn_as_what_can_be_seen_of_it() -> None:
+    """Failures that would lie upon each other are one bar: thousands take no more room than the width has."""
+    failures = [
+        Failure(kind="recorder", name="pbx", span=Span(begin=at * 600_000, end=at * 600_000 + 1)) for at in range(9_000)
+    ]
+    svg = timeline(failures, 0, 9_000 * 600_000)
+    apart = timeline(failures[::3_000], 0, 9_000 * 600_000)
+    assert len(svg) < len(apart) < 30_000
 
 
 def test_every_detail_of_a_failure_is_shown() -> None:
