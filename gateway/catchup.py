@@ -22,7 +22,7 @@ from gateway.decide import loosened
 from gateway.mend import SKEW_MS, mended
 from gateway.metrics import Device, Written
 from gateway.model import CallKey, HoldKey
-from gateway.store.contract import Change, Committed, StoreUnavailable, bucket
+from gateway.store.contract import Change, Committed, StoreUnavailable, TrailEntry, bucket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.local import Local, LocalCalls, Pending
     from gateway.metrics import Metrics
     from gateway.model import Redaction
-    from gateway.store.contract import Store, Stored, TrailEntry
+    from gateway.store.contract import Store, Stored
 
 _log = structlog.stdlib.get_logger("catchup")
 _audit = structlog.stdlib.get_logger("audit")
@@ -175,7 +175,8 @@ class Catchup:
     def _there(self, note: Note, have: dict[bytes, TrailEntry]) -> bool:
         found = have.get(note.entry) or have.get(healed(note.entry))
         if found is not None:
-            self._acknowledged(note, found.seq, found.link)
+            self._acknowledged(note, found.seq, found.link, found.at)
+            _audit.info("entry.found", **found.told())
         return found is not None
 
     async def _heal(self, key: CallKey, local: Local, pending: Pending, within: float) -> None:
@@ -247,21 +248,17 @@ class Catchup:
 
     def _healed(self, change: Change, committed: Committed, note: Note) -> bool:
         """False: the answer is to an earlier try of the same step, whose entry was there before."""
-        self._acknowledged(note, committed.seq, committed.link)
+        self._acknowledged(note, committed.seq, committed.link, committed.at)
         if committed.link != change.link:
             return False
         self._metrics.entries(Device.STORE, Written.HEALED)
-        _audit.info(
-            "entry.healed",
-            bucket=bucket(change.after.key),
-            seq=committed.seq,
-            hash=committed.link,
-            entry=change.entry.decode(),
-        )
+        place = bucket(change.after.key)
+        entry = TrailEntry(bucket=place, seq=committed.seq, at=committed.at, link=committed.link, entry=change.entry)
+        _audit.info("entry.healed", **entry.told())
         return True
 
-    def _acknowledged(self, note: Note, seq: int, hash_: str) -> None:
-        self._journal.tell(Ack(op=note.op, bucket=note.bucket, seq=seq, link=hash_))
+    def _acknowledged(self, note: Note, seq: int, hash_: str, at: int) -> None:
+        self._journal.tell(Ack(op=note.op, bucket=note.bucket, seq=seq, link=hash_, at=at))
 
 
 def _let_go(entries: Iterable[TrailEntry], local: Local) -> set[HoldKey]:

@@ -227,11 +227,13 @@ class Ledger:
         if draft.note is not None:
             self._metrics.entries(Device.STORE, Written.WRITTEN)
             note = draft.note
-            ack = Ack(op=note.op, bucket=note.bucket, seq=committed.seq, link=committed.link)
+            at, hash_ = committed.at, committed.link
+            ack = Ack(op=note.op, bucket=note.bucket, seq=committed.seq, link=hash_, at=at)
             self._journal.tell(ack)
             if not journaled:
                 self.catchup.late(note, ack)
-            _audit.info("entry.written", bucket=trail.bucket, seq=trail.seq, hash=trail.hash, entry=_text(change.entry))
+            entry = _text(change.entry)
+            _audit.info("entry.written", bucket=trail.bucket, seq=trail.seq, at=at, hash=hash_, entry=entry)
         self._own(draft, journaled=journaled)
         return Recorded(redaction=change.after, outcome=draft.outcome, durability=committed.durability, audit=trail)
 

@@ -25,7 +25,10 @@ _SHORTEST_SECRET = 4  # masking what is shorter would garble every line and hide
 _DEEPEST = 8
 # Digests and ids of the gateway's own making look like card numbers once in a while; whole ones are let through.
 _OWN = frozenset({"hash", "previous", "op", "request_id"})
-_OWN_FORM = re.compile(r"(?=.*[a-f])([0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_OWN_FORM = re.compile(r"(?=[0-9-]*[a-f])([0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+# So do times; no card number of that length begins so. In an entry of the trail they stand beside its members.
+_TIME = range(10**12, 2 * 10**12)
+_OWN_MEMBERS = re.compile(rf'"node_ms":1[0-9]{{12}}(?=[,}}])|"(?:op|request_id)":"{_OWN_FORM.pattern}"')
 _LOST = '{"event":"log.lost","level":"error","logger":"logs"}\n'
 # What ends a line or moves a terminal's cursor, where the renderer leaves it as it is.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -91,8 +94,23 @@ class Scrubber:
         return {self._text(str(key)): self._field(key, value) for key, value in event.items()}
 
     def _field(self, key: str, value: object) -> object:
-        own = key in _OWN and isinstance(value, str) and _OWN_FORM.fullmatch(value)
-        return value if own else self._clean(value, _DEEPEST)
+        match key, value:
+            case "at", int() if value in _TIME:
+                return value
+            case "entry", str():
+                return self._entry(value)
+            case _, str() if key in _OWN and _OWN_FORM.fullmatch(value):
+                return value
+            case _:
+                return self._clean(value, _DEEPEST)
+
+    def _entry(self, text: str) -> str:
+        """The trail can be made whole from these lines: of an entry only what is not of our making is masked."""
+        own = [*_OWN_MEMBERS.finditer(text)]
+        begins, ends = [0, *(one.end() for one in own)], [*(one.start() for one in own), len(text)]
+        parts = [self._text(text[begin:end]) for begin, end in zip(begins, ends, strict=True)]
+        kept = [one.group() for one in own]
+        return "".join(part + member for part, member in zip(parts, [*kept, ""], strict=True))
 
     def _clean(self, value: object, depth: int) -> object:
         match value:

@@ -6,12 +6,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from gateway.audit.findings import Kind
-from gateway.audit.row import HEAD, subject
+from gateway.audit.row import HEAD, bucket_of, subject
 from gateway.audit.seal import BUCKETS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from gateway.audit.export import Hole
     from gateway.audit.findings import Findings
     from gateway.audit.keyring import ChainKey
     from gateway.audit.seal import Head
@@ -35,6 +36,7 @@ class Chains:
         self._key = keys[0]
         self._heads: list[dict[bytes, bytes]] = [{} for _ in range(BUCKETS)]
         self._starts: list[set[bytes]] = [set() for _ in range(BUCKETS)]
+        self._behind: dict[int, dict[bytes, bytes]] = {}
 
     def follows(self, bucket: int, seq: int, at: int, link: bytes, entry: bytes) -> None:
         about, heads = subject(entry), self._heads[bucket]
@@ -48,13 +50,15 @@ class Chains:
     def _look(self, bucket: int, seq: int, at: int, links: tuple[bytes, bytes], entry: bytes) -> None:
         """It begins a call (again, when the state was not kept any longer), or is of another key's time."""
         before, link = links
+        interrupted = not before and bucket in self._behind
+        before = before or self._behind.get(bucket, {}).pop(subject(entry), b"")
         for key in (self._key, *self.keys):
             if before and key.link(before, entry) == link:
                 return self._by(key, bucket, seq, at)
             if key.link(b"", entry) == link:
                 self._begins(bucket, seq, link, subject(entry))
                 return self._by(key, bucket, seq, at)
-        if before or self._whole:
+        if (before or self._whole) and not interrupted:
             self._findings.add(
                 Kind.EDITED, "the entry, or the one before it, is not what was written", bucket=bucket, seq=seq
             )
@@ -66,7 +70,7 @@ class Chains:
         starts, start = self._starts[bucket], link[:_STARTS]
         if start in starts:
             self._findings.add(Kind.REPLAYED, "the beginning of a call stands here again", bucket=bucket, seq=seq)
-        if about and int.from_bytes(sha256(about).digest()[:8]) % BUCKETS != bucket:
+        if about and bucket_of(about) != bucket:
             self._findings.add(Kind.ORDER, "an entry of another bucket", bucket=bucket, seq=seq)
         starts.add(start)
 
@@ -79,6 +83,12 @@ class Chains:
         """The bucket is read again from where it begins."""
         self._heads[bucket].clear()
         self._starts[bucket].clear()
+
+    def interrupted(self, bucket: int) -> None:
+        """Entries are missing from here on, and nobody can say of which calls: the next of each may follow one of
+        them."""
+        self._behind[bucket] = {**self._behind.get(bucket, {}), **self._heads[bucket]}
+        self._heads[bucket] = {}
 
     def calls(self) -> int:
         """How many calls are remembered."""
@@ -93,7 +103,8 @@ class Chains:
 
 
 class Bucket:
-    """`base` is where it begins; `points` are the digests that it must have at some numbers."""
+    """`base` is where it begins; `points` are the digests that it must have at some numbers. `skipped` are
+    the holes that it has and may have."""
 
     def __init__(self, number: int, findings: Findings, *, base: Head, points: Mapping[int, str], whole: bool) -> None:
         self.number = number
@@ -104,6 +115,10 @@ class Bucket:
         self._whole = whole
         self._points = sorted(points.items(), reverse=True)
         self._next = 0
+        self._holes: dict[int, Hole] = {}
+        self._interrupted: Callable[[], None] = _nobody
+        self.skipped: list[Hole] = []
+        self._anew: Head | None = None
         self._due()
 
     def takes(self, seq: int, link: bytes, line: bytes) -> None:
@@ -117,12 +132,38 @@ class Bucket:
 
     def ended(self) -> None:
         """Nothing more comes: what was sealed beyond is missing."""
+        self.passes()
         if self._points:
             seq = self._points[0][0]
             detail = f"sealed up to {seq}, and less is there"
             self._findings.add(Kind.TRUNCATED, detail, bucket=self.number, seq=self.seq + 1)
 
+    def may_lack(self, holes: Iterable[Hole], interrupted: Callable[[], None]) -> None:
+        """These holes are owned up to; `interrupted` is called at each."""
+        self._holes = {one.first: one for one in holes}
+        self._interrupted = interrupted
+
+    def passes(self) -> None:
+        """Where a hole begins that is owned up to, go on behind it."""
+        hole = self._holes.pop(self.seq + 1, None)
+        if hole is None:
+            return
+        self.skipped.append(hole)
+        self._interrupted()
+        self.seq, self.link, self._anew = hole.last, b"", hole.sealed
+        resumes = hole.sealed.seq if hole.sealed is not None else hole.last + 1
+        while self._points and self._points[-1][0] < resumes:
+            self._points.pop()
+        if hole.sealed is not None and not (self._points and self._points[-1][0] == resumes):
+            self._points.append((resumes, hole.sealed.digest))
+        self._next = self._points[-1][0] if self._points else 0
+        if self._next == hole.last:
+            self._reached(hole.last)
+
     def _misplaced(self, seq: int) -> None:
+        self.passes()
+        if seq == self.seq + 1:
+            return
         if seq > self.seq:
             missing = seq - self.seq - 1
             self._findings.add(Kind.HOLE, f"{missing} missing", bucket=self.number, seq=self.seq + 1)
@@ -132,6 +173,8 @@ class Bucket:
     def _reached(self, seq: int) -> None:
         while self._next and seq >= self._next:
             number, digest = self._points.pop()
+            if self._anew is not None and self._anew.seq == number:
+                self.digest, self._anew = self._anew.digest.encode(), None
             if seq != number or self.digest.decode() != digest:
                 detail = "not what was sealed up to here"
                 self._findings.add(Kind.SEAL, detail, bucket=self.number, seq=number)
@@ -142,6 +185,10 @@ class Bucket:
         while self._points and self._points[-1][0] <= self.seq and self._next == 0:
             self._points.pop()
         self._next = self._points[-1][0] if self._points else 0
+
+
+def _nobody() -> None:
+    """No hole is owned up to."""
 
 
 def parsed(line: bytes) -> tuple[int, int, int, bytes, bytes] | None:

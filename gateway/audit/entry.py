@@ -53,6 +53,7 @@ class EntryType(enum.StrEnum):
     KEY_ROTATED = "key.rotated"
     TRAIL_EXPORTED = "trail.exported"
     TRAIL_TRIMMED = "trail.trimmed"
+    TRAIL_REBUILT = "trail.rebuilt"
     VERIFICATION_FAILED = "verification.failed"
 
 
@@ -118,6 +119,11 @@ class Entry:
 def healed(entry: bytes) -> bytes:
     """The same entry, as one that comes late."""
     return orjson.dumps({**orjson.loads(entry), "healed": True}, option=orjson.OPT_SORT_KEYS)
+
+
+def timely(entry: bytes) -> bytes:
+    """The same entry, as it was before it came late."""
+    return entry.replace(b'"healed":true,', b"", 1)
 
 
 def _present(recorder: RecorderEntry) -> dict[str, object]:

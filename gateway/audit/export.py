@@ -75,9 +75,23 @@ class Seals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """The numbers from `first` to `last` are known to have been given, and nothing has their entries any more. `sealed`
+    is the next place behind it where a checkpoint says what the bucket's digest was; None for none."""
+
+    first: int
+    last: int
+    sealed: Head | None = None
+
+    def members(self) -> list[object]:
+        return [self.first, self.last, *([self.sealed.seq, self.sealed.digest] if self.sealed else ())]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """`digest` is the SHA-256 (hex) of all lines before. `heads` is by bucket the newest number and link, (0, "")
-    for none. `key` is the id of the key that signs. `at` is the exporting node's clock, ms."""
+    for none. `key` is the id of the key that signs. `at` is the exporting node's clock, ms. `rebuilt`: the trail was
+    put together again after the loss of the store, and these holes are left, by bucket and in order."""
 
     at: int
     entries: int
@@ -86,6 +100,7 @@ class Ended:
     key: str
     selection: Selection = field(default_factory=Selection)
     seals: Seals = field(default_factory=Seals)
+    rebuilt: Mapping[int, tuple[Hole, ...]] | None = None
 
     def body(self) -> bytes:
         members: dict[str, object] = {
@@ -98,6 +113,10 @@ class Ended:
             **self.seals.members(),
             "key": self.key,
         }
+        if self.rebuilt is not None:
+            members["rebuilt"] = {
+                str(number): [one.members() for one in holes] for number, holes in self.rebuilt.items()
+            }
         return BEGINS + orjson.dumps(members)[1:]
 
 
@@ -126,7 +145,16 @@ def _read(members: Mapping[str, Any]) -> Ended:
             trimmed=_bytes(members["trimmed"]),
             lost=tuple(base64.b64decode(text, validate=True) for text in members["lost"]),
         ),
+        rebuilt=_holes(members["rebuilt"]) if "rebuilt" in members else None,
     )
+
+
+def _holes(members: Mapping[str, list[list[Any]]]) -> dict[int, tuple[Hole, ...]]:
+    return {int(number): tuple(_hole(*one) for one in holes) for number, holes in members.items()}
+
+
+def _hole(first: int, last: int, seq: int | None = None, digest: str = "") -> Hole:
+    return Hole(first=int(first), last=int(last), sealed=None if seq is None else Head(seq=int(seq), digest=digest))
 
 
 def _text(line: bytes | None) -> str | None:

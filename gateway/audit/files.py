@@ -10,9 +10,10 @@ from gateway.audit.export import BEGINS, Seals, Selection
 from gateway.audit.verify import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from gateway.audit.export import Hole
     from gateway.audit.findings import Verdict
     from gateway.audit.keyring import Keyring
 
@@ -65,7 +66,7 @@ def verified_lines(path: Path, keyring: Keyring, *, known: Iterable[bytes] = ())
 
 def _verifier(last: bytes | None, keyring: Keyring, known: Iterable[bytes]) -> Verifier:
     seals, selection = seals_of(last)
-    return Verifier(keyring, seals, selection=selection, known=known)
+    return Verifier(keyring, seals, selection=selection, known=known, rebuilt=rebuilt_of(last))
 
 
 def seals_of(last: bytes | None) -> tuple[Seals, Selection]:
@@ -75,6 +76,14 @@ def seals_of(last: bytes | None) -> tuple[Seals, Selection]:
     except ValueError:
         return Seals(), Selection()
     return ended.seals, ended.selection
+
+
+def rebuilt_of(last: bytes | None) -> Mapping[int, tuple[Hole, ...]] | None:
+    """The holes of an export that was put together again; None for any other."""
+    try:
+        return export.read(last or b"").rebuilt
+    except ValueError:
+        return None
 
 
 def last_line(file: IO[bytes]) -> tuple[bytes | None, int]:

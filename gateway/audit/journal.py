@@ -7,7 +7,6 @@ is down: whoever asks is told at once, it is tried again every half second, and 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import math
 from collections import OrderedDict, defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from gateway.audit.device import Recalled
-from gateway.audit.note import Ack, Kept, Note, Probe, Void
+from gateway.audit.note import Ack, Kept, Note, Probe, Void, journal_key
 from gateway.audit.segments import SEGMENT_BYTES, Segments
 from gateway.metrics import Device, Written
 
@@ -62,8 +61,7 @@ class Journal:
         segment_bytes: int = SEGMENT_BYTES,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        derived = hmac.digest(key, b"journal", "sha256")
-        self._segments = Segments(directory, key=derived, segment_bytes=segment_bytes)
+        self._segments = Segments(directory, key=journal_key(key), segment_bytes=segment_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._kept_bytes = kept_bytes
         self._ms = ms

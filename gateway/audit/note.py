@@ -6,6 +6,7 @@ a line that was changed, moved or left out does not follow from the one before.
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -42,12 +43,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack:
-    """The store has the entry of `op`, under this number and link of the bucket's trail."""
+    """The store has the entry of `op`, under this number and link of the bucket's trail. `at` is when, by the store's
+    clock in ms; 0 when that is not known."""
 
     op: str
     bucket: int
     seq: int
     link: str
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,11 @@ class Probe:
 
 
 Line = Note | Ack | Void | Kept | Head | Probe
+
+
+def journal_key(key: bytes) -> bytes:
+    """What chains the journal's lines, where `key` chains the entries."""
+    return hmac.digest(key, b"journal", "sha256")
 
 
 def write_line(key: bytes, previous: str, number: int, line: Line) -> tuple[bytes, str]:
@@ -121,7 +129,7 @@ def _members(line: Line) -> dict[str, object]:
                 "state": orjson.Fragment(line.state),
             }
         case Ack():
-            return {"op": line.op, "bucket": line.bucket, "seq": line.seq, "hash": line.link}
+            return {"op": line.op, "bucket": line.bucket, "seq": line.seq, "hash": line.link, "at": line.at}
         case Void():
             return {"op": line.op}
         case Kept():
@@ -164,7 +172,7 @@ _TYPES: dict[type[Line], str] = {
 }
 _LINES: dict[str, Callable[[Mapping[str, Any]], Line]] = {
     "note": _note,
-    "ack": lambda m: Ack(op=m["op"], bucket=m["bucket"], seq=m["seq"], link=m["hash"]),
+    "ack": lambda m: Ack(op=m["op"], bucket=m["bucket"], seq=m["seq"], link=m["hash"], at=m.get("at", 0)),
     "void": lambda m: Void(op=m["op"]),
     "kept": _kept,
     "head": lambda m: Head(previous=m["previous"]),

@@ -10,14 +10,14 @@ import orjson
 
 from gateway.audit import seal
 from gateway.audit.buckets import parsed
-from gateway.audit.files import blocks, last_line, seals_of
+from gateway.audit.files import blocks, last_line, rebuilt_of, seals_of
 from gateway.audit.verify import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
-    from gateway.audit.export import Seals
+    from gateway.audit.export import Hole, Seals
     from gateway.audit.findings import Verdict
     from gateway.audit.keyring import Keyring
 
@@ -52,7 +52,7 @@ class Prover:
             seals, selection = seals_of(last)
             if not selection.everything:
                 return Proof(proven=False, text="the export is a selection: whole buckets are needed")
-            return self.judged((self._own(block) for block in blocks(file, length)), seals)
+            return self.judged((self._own(block) for block in blocks(file, length)), seals, rebuilt=rebuilt_of(last))
 
     async def needed(self, all_blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """What of these blocks is of the bucket."""
@@ -64,8 +64,10 @@ class Prover:
         prefix = b'{"bucket":%d,' % self._place.bucket
         return b"".join(line for line in block.splitlines(keepends=True) if line.startswith(prefix))
 
-    def judged(self, own: Iterable[bytes], seals: Seals) -> Proof:
-        verifier, found = Verifier(self._keyring, seals), b""
+    def judged(
+        self, own: Iterable[bytes], seals: Seals, *, rebuilt: Mapping[int, tuple[Hole, ...]] | None = None
+    ) -> Proof:
+        verifier, found = Verifier(self._keyring, seals, rebuilt=rebuilt), b""
         for block in own:
             verifier.feed(block)
             found = found or self._line(block)

@@ -7,7 +7,10 @@ to write JSON.
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import TYPE_CHECKING
+
+from gateway.audit.seal import BUCKETS
 
 if TYPE_CHECKING:
     from gateway.store.contract import TrailEntry
@@ -18,8 +21,17 @@ HEAD = re.compile(rb'\{"bucket":%b,"seq":%b,"at":%b,"hash":"([0-9a-f]{64})",' % 
 
 def line(entry: TrailEntry) -> bytes:
     """With its newline."""
-    given = b'{"bucket":%d,"seq":%d,"at":%d,"hash":"%b",' % (entry.bucket, entry.seq, entry.at, entry.link.encode())
-    return given + entry.entry[1:] + b"\n"
+    return written(entry.bucket, entry.seq, entry.at, entry.link.encode(), entry.entry)
+
+
+def written(bucket: int, seq: int, at: int, link: bytes, entry: bytes) -> bytes:
+    """As `line`, of its parts."""
+    return b'{"bucket":%d,"seq":%d,"at":%d,"hash":"%b",' % (bucket, seq, at, link) + entry[1:] + b"\n"
+
+
+def bucket_of(about: bytes) -> int:
+    """The bucket of what entries are about; those that are about no call are in the first."""
+    return int.from_bytes(sha256(about).digest()[:8]) % BUCKETS if about else 0
 
 
 def subject(entry: bytes) -> bytes:

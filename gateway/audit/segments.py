@@ -17,7 +17,7 @@ from gateway.audit.chain import GENESIS
 from gateway.audit.note import Head, read_line, write_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gateway.audit.note import Line
@@ -225,6 +225,17 @@ class Segments:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def file_lines(path: Path, keys: Iterable[bytes]) -> Iterator[Line]:
+    """Every good line of one file, by the first of these keys that wrote any of it; for whoever only reads."""
+    for key in keys:
+        lines = Segments(path.parent, key=key)._read(path, _Reading())  # noqa: SLF001 -- the same module
+        first = next(lines, None)
+        if first is not None:
+            yield first[1]
+            yield from (line for _, line in lines)
+            return
 
 
 def _stated_link(data: bytes) -> str | None:

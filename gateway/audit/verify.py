@@ -9,6 +9,7 @@ that shows against checkpoints kept elsewhere (`known`: from the log stream, or 
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -23,16 +24,18 @@ from gateway.audit.seal import BUCKETS, Head
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from gateway.audit.export import Seals, Selection
+    from gateway.audit.export import Hole, Seals, Selection
     from gateway.audit.keyring import Keyring
     from gateway.audit.seal import Checkpoint
 
+_TOLD = 100  # holes
 _STARTED = b'"type":"seal.started"'
 
 
 class Verifier:
     """`seals` are what the entries are held against, `selection` says which entries come. `known` are lines of
-    checkpoints from elsewhere; those signed by no key of ours count for nothing."""
+    checkpoints from elsewhere; those signed by no key of ours count for nothing. `rebuilt`: these holes are owned up
+    to."""
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Verifier:
         *,
         selection: Selection | None = None,
         known: Iterable[bytes] = (),
+        rebuilt: Mapping[int, tuple[Hole, ...]] | None = None,
         most: int = 100,
     ) -> None:
         self._keyring = keyring
@@ -57,6 +61,9 @@ class Verifier:
         self._chains = Chains(keyring.chains, self._findings, whole=anchored)
         self._losses = Losses(one for one in self._checkpoints if one is not None)
         self._buckets = self._made()
+        self._rebuilt = rebuilt
+        for number, holes in (rebuilt or {}).items():
+            self._buckets[number].may_lack(holes, partial(self._chains.interrupted, number))
 
     # ── what it is held against ──
 
@@ -182,6 +189,7 @@ class Verifier:
     def reaches(self, heads: Mapping[int, tuple[int, str]]) -> None:
         """Everything was fed, and these were the newest numbers and links in the store."""
         for bucket in self._buckets if self._whole else ():
+            bucket.passes()
             seq, link = heads.get(bucket.number, (0, ""))
             same = (seq, link.encode()) == (bucket.seq, bucket.link)
             if not same and (seq > bucket.seq or bucket.link):
@@ -201,8 +209,19 @@ class Verifier:
             unanchored=self._chains.unanchored,
             wrong=self._findings.wrong,
             findings=tuple(self._findings.kept),
-            notes=(*_trim_note(self._trimmed), *notes),
+            notes=(*_trim_note(self._trimmed), *notes, *self._rebuilt_notes()),
         )
+
+    def _rebuilt_notes(self) -> Iterator[str]:
+        if self._rebuilt is None:
+            return
+        holes = [(bucket.number, hole) for bucket in self._buckets for hole in bucket.skipped]
+        missing = sum(hole.last - hole.first + 1 for _, hole in holes)
+        yield f"put together again from journal and log; {missing} entries are missing"
+        for number, hole in holes[:_TOLD]:
+            yield f"hole: nothing has the entries {hole.first} to {hole.last} of bucket {number}"
+        if len(holes) > _TOLD:
+            yield f"and {len(holes) - _TOLD} more holes"
 
     def _remembered(self) -> None:
         """The newest checkpoint that is known from elsewhere is not newer than the store's own."""

@@ -105,6 +105,10 @@ class TrailEntry:
     link: str
     entry: bytes
 
+    def told(self) -> dict[str, object]:
+        """As the log stream has it."""
+        return {"bucket": self.bucket, "seq": self.seq, "at": self.at, "hash": self.link, "entry": self.entry.decode()}
+
     def members(self) -> dict[str, object]:
         """The entry as it is shown and exported: its own members, and what the store gave it."""
         return {**orjson.loads(self.entry), "bucket": self.bucket, "seq": self.seq, "at": self.at, "hash": self.link}

@@ -32,6 +32,13 @@ local function remember(ops, op, seq, link)
   return kept
 end
 
+-- When the entry was written, and under which number; the newest ones alone are looked through.
+local function written(trail, link, first, last, most)
+  for _, row in ipairs(redis.call('XREVRANGE', trail, last, first, 'COUNT', most)) do
+    if row[2][4] == link then return tonumber(row[2][6]), tonumber(string.match(row[1], '%d+')) end
+  end
+end
+
 local function keep(key, ms)
   if ms == '' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ms) end
 end
@@ -44,7 +51,7 @@ local function commit(keys, args)
   local seq, link = find(ops, args[1])
   if seq then
     redis.call('HSET', call, 'ops', ops) -- a write, or WAIT after it would have nothing to wait for and say yes
-    return {'again', ms, seq, link}
+    return {'again', written(trail, link, seq .. '-0', seq .. '-0', 1) or ms, seq, link}
   end
   if revision ~= args[2] or head ~= args[3] then
     return {'stale', ms, revision, head, have[3] or '0', have[4] or ''}
@@ -201,14 +208,17 @@ redis.register_function('rgw_v1_release', release)
 redis.register_function('rgw_v1_commit', commit)
 redis.register_function('rgw_v1_lease', lease)
 
+local LOOKED_AT = 256 -- entries of a bucket since the one whose answer was lost
+
 -- An entry that is about no call. Its chain is the bucket's own.
 -- keys  1 head (string)  2 trail (stream)  3 sequence (string)   args  1 expected head  2 entry  3 link
--- gives {'done'|'again', ms, seq, link} or {'stale', ms, 0, head}
+-- gives {'done'|'again', ms, seq, link} (seq 0: it was long ago) or {'stale', ms, 0, head}
 local function append(keys, args)
   local ms, head = now_ms(), redis.call('GET', keys[1]) or ''
   if head == args[3] then -- the same entry: its answer was lost
     redis.call('SET', keys[1], head)
-    return {'again', ms, 0, head}
+    local at, seq = written(keys[2], head, '-', '+', LOOKED_AT)
+    return {'again', at or ms, seq or 0, head}
   end
   if head ~= args[1] then return {'stale', ms, 0, head} end
   local seq = redis.call('INCR', keys[3])

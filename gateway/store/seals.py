@@ -42,10 +42,13 @@ class SealRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """`done`: the entry is there; `head` is the newest link, its own or the one that it should have followed."""
+    """`done`: the entry is there; `head` is the newest link, its own or the one that it should have followed. `seq`
+    is its number, 0 when that is not known; `at` the store's clock, ms."""
 
     done: bool
     head: str
+    seq: int
+    at: int
 
 
 class SealStore:
@@ -127,8 +130,8 @@ class SealStore:
         """An entry about no call, after the one whose link is `before`."""
         names = (_HEAD, keys.trail(SYSTEM), keys.sequence(SYSTEM))
         (reply,) = await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v1_append", 3, *names, before, entry, link))
-        word, _, _, head = reply
-        return Appended(done=word != b"stale", head=head.decode())
+        word, at, seq, head = reply
+        return Appended(done=word != b"stale", head=head.decode(), seq=int(seq), at=int(at))
 
     async def trim(self, number: int, *, oldest: int, within: float) -> int:
         """Take the entries before number `oldest` away; gives how many."""

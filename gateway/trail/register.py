@@ -14,11 +14,12 @@ from gateway.audit.chain import link
 from gateway.audit.entry import healed
 from gateway.metrics import Device, Written
 from gateway.store.contract import StoreUnavailable
+from gateway.store.seals import SYSTEM
 
 if TYPE_CHECKING:
     from gateway.audit.entry import Entry
     from gateway.metrics import Metrics
-    from gateway.store.seals import SealStore
+    from gateway.store.seals import Appended, SealStore
 
 _audit = structlog.stdlib.get_logger("audit")
 
@@ -41,31 +42,35 @@ class Register:
         """Whether the entry is in the store; if not, it comes with the next `flush`. Never raises."""
         data = entry.canonical()
         try:
-            await self._write(data)
+            done = await self._write(data)
         except StoreUnavailable:
             self._waiting.append(data)
             self._metrics.entries(Device.STORE, Written.FAILED)
             _audit.error("entry.unwritten", entry=data.decode())
             return False
         self._metrics.entries(Device.STORE, Written.WRITTEN)
-        _audit.info("entry.written", entry=data.decode(), hash=self._head)
+        _told("entry.written", data, done)
         return True
 
     async def flush(self) -> None:
         """What waits is written, marked as late. Raises `StoreUnavailable`: something still waits."""
         while self._waiting:
-            data = self._waiting[0]
-            await self._write(healed(data))
+            data = healed(self._waiting[0])
+            done = await self._write(data)
             self._waiting.popleft()
             self._metrics.entries(Device.STORE, Written.HEALED)
-            _audit.info("entry.healed", entry=data.decode(), hash=self._head)
+            _told("entry.healed", data, done)
 
-    async def _write(self, entry: bytes) -> None:
+    async def _write(self, entry: bytes) -> Appended:
         for _ in range(ROUNDS):
             done = await self._store.append(
                 self._head, entry, link(self._key, self._head, entry), within=WITHIN_SECONDS
             )
             self._head = done.head
             if done.done:
-                return
+                return done
         raise StoreUnavailable("the chain grows faster than it can be written to")
+
+
+def _told(event: str, entry: bytes, done: Appended) -> None:
+    _audit.info(event, bucket=SYSTEM, seq=done.seq, at=done.at, hash=done.head, entry=entry.decode())
