@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import gateway
 from gateway import logs, renewal
 from gateway.admission import Admission
+from gateway.audit.entry import EntryType
 from gateway.audit.journal import Journal
+from gateway.auth.notices import slug
 from gateway.clock import Clock
 from gateway.describe import Scribe
 from gateway.evidence import Policy
@@ -19,7 +21,7 @@ from gateway.heal import Healer
 from gateway.ledger import Ledger
 from gateway.live import Live
 from gateway.metrics import CONTENT_TYPE, Metrics
-from gateway.model import Vendor
+from gateway.model import Device, Vendor
 from gateway.reconcile import Reconciler
 from gateway.recorders import Recorders
 from gateway.renewal import Certificates
@@ -47,6 +49,7 @@ from gateway.web.server import Bind, listening
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from gateway.auth.notices import Notices
     from gateway.model import Redaction
     from gateway.reload import Configuration
     from gateway.settings import Settings
@@ -91,14 +94,16 @@ async def running(settings: Settings, configuration: Configuration | None = None
         watch.reached = healer.wake
         await stack.enter_async_context(healer.healing())
         register = await stack.enter_async_context(_sealed(settings, raw, clock, metrics))
+        admission = Admission(settings, register=register, metrics=metrics, node=_node(), ms=clock.ms)
+        stack.push_async_callback(admission.notices.process, EntryType.GATEWAY_STOPPED)
         reconciler = Reconciler(parts, watch.store, Dated(parts), node=_node())
         await stack.enter_async_context(reconciler.working())
         backends = parts.recorders.backends.values()
         await stack.enter_async_context(parts.listening.listening(backends, reconciler.nudge))
-        admission = Admission(settings, register=register, metrics=metrics, node=_node(), ms=clock.ms)
         await stack.enter_async_context(admission.working(raw, configuration))
         certificates = Certificates(settings, metrics=metrics, told=admission.notices.changed)
         await stack.enter_async_context(certificates.followed())
+        _noticed(admission.notices, watch, journal, parts.recorders)
         live = Live()
         await stack.enter_async_context(live.hearing(watch.store))
         state = Running(port=0, admin_port=0)
@@ -106,6 +111,7 @@ async def running(settings: Settings, configuration: Configuration | None = None
         state.port = await stack.enter_async_context(
             _public(settings, parts, watch.store, live, admission, certificates)
         )
+        await admission.notices.process(EntryType.GATEWAY_STARTED)
         state.ready = True
         _log.info("gateway.started", port=state.port, admin_port=state.admin_port, version=gateway.__version__)
         stack.callback(_log.info, "gateway.stopped")
@@ -139,6 +145,19 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> RedisStore:
 def _journal(settings: Settings, clock: Clock, metrics: Metrics) -> Journal:
     directory = settings.store.directory / "journal"
     return Journal(directory, key=key_bytes(settings.audit.hmac_key), ms=clock.ms, metrics=metrics)
+
+
+def _noticed(notices: Notices, watch: StoreWatch, journal: Journal, recorders: Recorders) -> None:
+    """What the gateway depends on goes and comes: that is in the trail."""
+
+    def heard(device: Device) -> Callable[[bool, str | None, int | None], None]:
+        return lambda up, reason, away_ms: notices.device(device, up=up, reason=slug(reason), away_ms=away_ms)
+
+    watch.changed, journal.changed = heard(Device.STORE), heard(Device.JOURNAL)
+    for device, up in ((Device.STORE, watch.up), (Device.JOURNAL, journal.up)):
+        if not up:
+            notices.device(device, up=False)
+    recorders.tell(lambda backend, up, away_ms: notices.recorder(backend, up=up, away_ms=away_ms))
 
 
 @asynccontextmanager

@@ -94,6 +94,9 @@ class Code(enum.StrEnum):
     INTERNAL_ERROR = "internal-error"
 
 
+CARD_NUMBER = "Must not hold what looks like a card number"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldFault:
     """One thing wrong with a request: `field` is its place (``targets.pbx.extension``), never its value."""

@@ -20,8 +20,8 @@ from gateway.audit.note import Ack
 from gateway.clock import new_id
 from gateway.decide import loosened
 from gateway.mend import SKEW_MS, mended
-from gateway.metrics import Device, Written
-from gateway.model import CallKey, HoldKey
+from gateway.metrics import Written
+from gateway.model import CallKey, Device, HoldKey
 from gateway.store.contract import Change, Committed, StoreUnavailable, TrailEntry, bucket
 
 if TYPE_CHECKING:

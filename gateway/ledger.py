@@ -25,8 +25,8 @@ from gateway.audit.note import Ack, Note, Void
 from gateway.catchup import Catchup
 from gateway.evidence import due_at
 from gateway.local import LocalCalls
-from gateway.metrics import Device, Written
-from gateway.model import Action, Redaction
+from gateway.metrics import Written
+from gateway.model import Action, Device, Redaction
 from gateway.step import Draft, Recorded, Step
 from gateway.store.codec import encode
 from gateway.store.contract import Change, Committed, Stored, StoreUnavailable, bucket

@@ -51,6 +51,9 @@ class Line:
         self._places = asyncio.Semaphore(max(1, connections // 2))
         self._judged: BackendError | None = None
         self._failed: WeakSet[Effort] = WeakSet()
+        self._opened_at = 0.0
+        self.told: Callable[[str, bool, int | None], None] = _nobody
+        """Told when it cannot be reached any more, or again after so many ms."""
 
     async def apply(self, command: Command, effort: Effort) -> Receipt:
         """Send the command once. `BackendError` leaves only."""
@@ -137,6 +140,13 @@ class Line:
     def _circuit_changed(self, is_open: bool) -> None:  # noqa: FBT001 -- the event's one word
         self._metrics.circuit(self.backend.name, is_open=is_open)
         _log.warning("circuit.opened" if is_open else "circuit.closed", backend=self.backend.name)
+        if is_open:
+            self._opened_at = _now()
+        self.told(self.backend.name, not is_open, None if is_open else int(1000 * (_now() - self._opened_at)))
+
+
+def _nobody(_backend: str, _up: bool, _away_ms: int | None) -> None:  # noqa: FBT001 -- the event's own words
+    """Nobody asked to be told."""
 
 
 def _shared(seen: Seen) -> bool:

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 
 from gateway.asks import Code
 from gateway.auth.keys import Reason
-from gateway.model import Action, Fault, RecorderState, Vendor
+from gateway.model import Action, Device, Fault, RecorderState, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,13 +45,6 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5
 # A mute that only the background work brought about took longer; past a minute the card has been spoken.
 _EXPOSURE_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _STORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.5, 1.0)
-
-
-class Device(enum.StrEnum):
-    """Where entries of the trail are written."""
-
-    STORE = "store"
-    JOURNAL = "journal"
 
 
 class Written(enum.StrEnum):
@@ -174,6 +167,7 @@ class Metrics:
         self._device_up = _Family(device_up, Device, zeroed=True)
         self._gap = self._gauge("audit_gap_entries", "Entries that one device has and the other has not")
         self._last_seal = self._gauge("audit_last_seal_timestamp_seconds", "When the trail was last sealed")
+        self._cards = self._counter("card_numbers_found", "Requests with a card number where none belongs")
         self._unverified = self._gauge("audit_verification_failed", "Whether the trail was found to be not whole")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -241,6 +235,10 @@ class Metrics:
     def gap(self, entries: int) -> None:
         """How many entries one device has and the other lacks."""
         self._gap.set(entries)
+
+    def card_found(self) -> None:
+        """A client put a card number where none belongs."""
+        self._cards.inc()
 
     def sealed(self, at_seconds: float) -> None:
         """The trail was sealed at this time, in seconds since the epoch."""

@@ -67,6 +67,13 @@ class RecorderState(enum.StrEnum):
     ENDED = "ended"
 
 
+class Device(enum.StrEnum):
+    """Where entries of the trail are written."""
+
+    STORE = "store"
+    JOURNAL = "journal"
+
+
 class Fault(enum.StrEnum):
     """Why a recorder is not where it should be: the closed set behind a recorder's ``error``."""
 

@@ -78,6 +78,11 @@ class Recorders:
         """The backends nobody waits for, where it is time to try the way again."""
         return frozenset(name for name, line in self._lines.items() if line.circuit.wants_probe)
 
+    def tell(self, told: Callable[[str, bool, int | None], None]) -> None:
+        """Who is told when a backend cannot be reached any more, or again after so many ms."""
+        for line in self._lines.values():
+            line.told = told
+
     def is_shut(self, backend: str) -> bool:
         """Nobody waits for the backend now."""
         return self._lines[backend].circuit.is_shut

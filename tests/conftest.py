@@ -1,4 +1,5 @@
-"""What more than one folder of tests needs: a real store, and a clock."""
+"""What more than one folder of tests needs: a real store; and every entry of the trail that any test has made in this
+process is held against the schema."""
 
 from __future__ import annotations
 
@@ -10,11 +11,33 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.asyncio import Redis
 
+from gateway.audit import schema
+from gateway.audit.entry import Entry
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.redis import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+_canonical = Entry.canonical
+_outside: list[tuple[str, bytes]] = []
+
+
+def _held(self: Entry) -> bytes:
+    data = _canonical(self)
+    _outside.extend((name, data) for name in schema.faults(data))
+    return data
+
+
+Entry.canonical = _held  # type: ignore[method-assign]  # wherever entries are made, also where errors are swallowed
+
+
+@pytest.fixture(autouse=True)
+def every_entry_is_in_the_schema() -> Iterator[None]:
+    yield
+    found, _outside[:] = [*_outside], []
+    assert not found
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.asks import Code
 from gateway.auth.keys import Reason
-from gateway.metrics import CONTENT_TYPE, Device, Metrics, Written
-from gateway.model import Action, Fault, RecorderState, Vendor
+from gateway.metrics import CONTENT_TYPE, Metrics, Written
+from gateway.model import Action, Device, Fault, RecorderState, Vendor
 
 BACKENDS = {"pbx": Vendor.VERBA, "il": Vendor.VOICENTER}
 
@@ -40,6 +40,7 @@ CONTRACT = {
     "audit_gap_entries": set(),
     "audit_last_seal_timestamp_seconds": set(),
     "audit_verification_failed": set(),
+    "card_numbers_found_total": set(),
     "configuration_valid": set(),
     "token_keys_fresh": set(),
     "auth_denied_total": {"reason"},

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import orjson
 
-from gateway.model import Action, Evidence, Fault, OrderKind, RecorderState  # noqa: TC001 -- the schema is read from the annotations at run time
+from gateway.model import Action, Device, Evidence, Fault, OrderKind, RecorderState  # noqa: TC001 -- the schema is read from the annotations at run time
 
 SCHEMA = 1
 
@@ -41,6 +41,14 @@ class EntryType(enum.StrEnum):
     TRAIL_READ = "trail.read"
     STATE_RESTORED = "state.restored"
     ACCESS_DENIED = "access.denied"
+    REQUEST_REFUSED = "request.refused"
+    CARD_FOUND = "card.found"
+    GATEWAY_STARTED = "gateway.started"
+    GATEWAY_STOPPED = "gateway.stopped"
+    DEVICE_LOST = "device.lost"
+    DEVICE_RECOVERED = "device.recovered"
+    RECORDER_LOST = "recorder.lost"
+    RECORDER_RECOVERED = "recorder.recovered"
     KEY_ADDED = "key.added"
     KEY_CHANGED = "key.changed"
     KEY_REMOVED = "key.removed"
@@ -77,7 +85,8 @@ class Entry:
     after an outage, from the journal; absent otherwise.
 
     An entry that is about no call has no `call_id`; `key` is then the id of a key, `count` how many entries it is
-    about, `checkpoint` the number of a seal.
+    about, `checkpoint` the number of a seal, `device` one of the trail's own, and `away_ms` for how long it, or the one
+    recorder that is named, was away.
     """
 
     type: EntryType
@@ -107,6 +116,8 @@ class Entry:
     key: str | None = None
     count: int | None = None
     checkpoint: int | None = None
+    device: Device | None = None
+    away_ms: int | None = None
 
     def canonical(self) -> bytes:
         """The bytes that are hashed, stored and exported."""

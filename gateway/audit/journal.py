@@ -20,7 +20,8 @@ import structlog
 from gateway.audit.device import Recalled
 from gateway.audit.note import Ack, Kept, Note, Probe, Void, journal_key
 from gateway.audit.segments import SEGMENT_BYTES, Segments
-from gateway.metrics import Device, Written
+from gateway.metrics import Written
+from gateway.model import Device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -77,6 +78,8 @@ class Journal:
         self._work: asyncio.Task[None] | None = None
         self._lost_at: float | None = None  # on the loop's clock
         self.up = False
+        self.changed: Callable[[bool, str | None, int | None], None] = _nobody
+        """Told when it comes up or goes down: why, or for how long it was away, in ms."""
 
     # ── for whoever owns it ──
 
@@ -208,10 +211,14 @@ class Journal:
 
     def _turned(self, *, up: bool, reason: Exception | None = None) -> None:
         now = asyncio.get_running_loop().time()
+        first = not up and (self.up or self._lost_at is None)
         if up and not self.up:
-            _log.info("journal.reached", away_seconds=None if self._lost_at is None else round(now - self._lost_at, 3))
-        if not up and (self.up or self._lost_at is None):
+            away = None if self._lost_at is None else round(now - self._lost_at, 3)
+            _log.info("journal.reached", away_seconds=away)
+            self.changed(True, None, None if away is None else int(1000 * away))
+        if first:
             self._lost_at = now
+            self.changed(False, type(reason).__name__ if reason else None, None)
         if not up and (self.up or reason is not None):
             _log.error("journal.lost", reason=type(reason).__name__ if reason else "not read back")
         self.up = up
@@ -333,3 +340,7 @@ class Journal:
                 notes.pop(line.op, None)
                 notes[line.op] = line
         return tuple(note for op, note in notes.items() if op in self._unstored)
+
+
+def _nobody(_up: bool, _reason: str | None, _away_ms: int | None) -> None:  # noqa: FBT001 -- the event's own words
+    """Nobody asked to be told."""

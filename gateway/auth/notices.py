@@ -1,27 +1,39 @@
-"""What the trail says of access: who was not let in, and which keys and clients came, changed and went.
+"""What the trail says that is about no call: who was not let in, what was no request, which keys and clients came,
+changed and went, when the process and what it depends on was there and was not.
 
-Denials are anybody's to make: a few a second are written down one by one, of the rest the number.
+Denials are anybody's to make: of each kind a few a second are written down one by one, of the rest the number.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.audit.entry import Entry, EntryType
-from gateway.audit.notice import notice
+from gateway.audit.entry import Entry, EntryType, RecorderEntry
+from gateway.audit.notice import GATEWAY, notice
 from gateway.beside import beside
+from gateway.model import Fault, RecorderState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from gateway.asks import Code
     from gateway.auth.keys import Denied
+    from gateway.model import Device, Principal
 
 AT_ONCE = 10
 EVERY_SECONDS = 1.0
 NO_TENANT = "-"  # nobody's: no configured tenant can be called that
+
+
+def slug(name: str | None) -> str | None:
+    """The name of an exception as an entry can hold it: ``TimeoutError`` is ``timeout-error``."""
+    return None if name is None else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()[:32]
 
 
 class Register(Protocol):
@@ -47,19 +59,53 @@ class Notices:
         self._register = register
         self._node = node
         self._ms = ms
-        self._denied: list[Entry] = []
-        self._more = 0
+        self._batches: defaultdict[EntryType, list[Entry]] = defaultdict(list)
+        self._more: Counter[EntryType] = Counter()
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
 
+    # ── what anybody can bring about; costs nobody who asks any time ──
+
     def denied(self, denied: Denied, *, address: str | None, request_id: str) -> None:
-        """Somebody was not let in. Costs nobody who asks any time."""
-        if len(self._denied) >= AT_ONCE:
-            self._more += 1
-            return
+        """Somebody was not let in."""
         entry = self._entry(EntryType.ACCESS_DENIED, denied.tenant or NO_TENANT)
         said = replace(entry, client=denied.client, kid=denied.kid, address=address)
-        self._denied.append(replace(said, request_id=request_id, reason=denied.reason.value))
+        self._add(replace(said, request_id=request_id, reason=denied.reason.value))
+
+    def refused(self, code: Code, *, address: str | None, request_id: str | None) -> None:
+        """What never became a request."""
+        entry = self._entry(EntryType.REQUEST_REFUSED, NO_TENANT)
+        self._add(replace(entry, address=address, request_id=request_id, reason=code.value))
+
+    def card_found(self, principal: Principal, *, address: str | None, request_id: str) -> None:
+        """A card number where none belongs."""
+        entry = self._entry(EntryType.CARD_FOUND, principal.tenant)
+        said = replace(entry, client=principal.client, kid=principal.kid, actor=principal.subject)
+        self._add(replace(said, address=address, request_id=request_id))
+
+    # ── what happens to this process ──
+
+    def device(self, device: Device, *, up: bool, reason: str | None = None, away_ms: int | None = None) -> None:
+        """One of the trail's devices was lost, or is there again."""
+        entry = self._entry(EntryType.DEVICE_RECOVERED if up else EntryType.DEVICE_LOST, GATEWAY)
+        self._add(replace(entry, device=device, reason=reason, away_ms=away_ms))
+
+    def recorder(self, backend: str, *, up: bool, away_ms: int | None = None) -> None:
+        """A backend that nobody waits for any more, or again."""
+        state = RecorderEntry(backend=backend, state=RecorderState.UNKNOWN, error=None if up else Fault.CIRCUIT_OPEN)
+        entry = self._entry(EntryType.RECORDER_RECOVERED if up else EntryType.RECORDER_LOST, GATEWAY)
+        self._add(replace(entry, recorders=(state,), away_ms=away_ms))
+
+    async def process(self, kind: EntryType) -> None:
+        """This process begins or ends."""
+        await self._register.write(self._entry(kind, GATEWAY))
+
+    def _add(self, entry: Entry) -> None:
+        batch = self._batches[entry.type]
+        if len(batch) >= AT_ONCE:
+            self._more[entry.type] += 1
+            return
+        batch.append(entry)
         self._news.set()
 
     async def changed(self, *changes: Change) -> None:
@@ -90,9 +136,10 @@ class Notices:
         the end waits for what is under way."""
         async with self._turn:
             self._news.clear()
-            batch, self._denied = self._denied, []
-            more, self._more = self._more, 0
-            if more:
-                batch[-1] = replace(batch[-1], count=1 + more)
-            for entry in batch:
+            batches, self._batches = self._batches, defaultdict(list)
+            more, self._more = self._more, Counter()
+            for kind, batch in batches.items():
+                if more[kind]:
+                    batch[-1] = replace(batch[-1], count=1 + more[kind])
+            for entry in chain.from_iterable(batches.values()):
                 await self._register.write(entry)

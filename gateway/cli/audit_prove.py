@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gateway.audit.entry import EntryType
 from gateway.audit.prove import Place, Prover
 from gateway.cli import config, loop, operator
+from gateway.cli.audit_export import written_down
 from gateway.cli.exits import FINE, USAGE, WRONG
 from gateway.trail import access
 from gateway.trail.export import Export
@@ -53,6 +55,7 @@ def _place(path: Path) -> Place | None:
 
 async def _live(settings: Settings, prover: Prover) -> Proof:
     async with access.opened(settings.store, strict=settings.production) as trail:
+        await written_down(trail, access.keyring(settings.audit), EntryType.TRAIL_READ)
         export = await Export.begin(trail.store)
         blocks = [block async for block in prover.needed(export.blocks())]
         return prover.judged(blocks, export.seals)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.audit.archive import ArchiveVerifier
+from gateway.audit.entry import EntryType
 from gateway.audit.files import verify_file
 from gateway.cli import config, loop, operator
+from gateway.cli.audit_export import written_down
 from gateway.cli.exits import FINE, USAGE, WRONG
 from gateway.cli.progress import Progress
 from gateway.trail import access
@@ -59,9 +61,11 @@ def _kept(file: Path, keyring: Keyring, known: list[bytes]) -> Verdict:
 
 
 async def _live(settings: Settings, known: list[bytes]) -> Verdict:
+    keyring = access.keyring(settings.audit)
     async with access.opened(settings.store, strict=settings.production) as trail:
+        await written_down(trail, keyring, EntryType.TRAIL_READ)
         with Progress(0) as progress:
-            return await verify_store(trail.store, access.keyring(settings.audit), known=known, progress=progress.more)
+            return await verify_store(trail.store, keyring, known=known, progress=progress.more)
 
 
 def logged(path: Path) -> Iterator[bytes]:

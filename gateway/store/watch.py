@@ -16,7 +16,7 @@ import structlog
 
 from gateway.beside import beside
 from gateway.clock import new_id
-from gateway.metrics import Device
+from gateway.model import Device
 from gateway.store.contract import StoreError, StoreUnavailable
 from gateway.store.guard import GuardedStore
 
@@ -37,7 +37,8 @@ OPENING_SECONDS = 5.0  # nobody waits for an answer yet: better late than served
 class StoreWatch:
     """`node` names the probe's key. `reached` is called whenever the store is there again, and when it has lost
     something meanwhile: whoever set it looks what is missing, and while it looks the store is not `verified`: no
-    order is given that lets a party be recorded."""
+    order is given that lets a party be recorded. `changed` is told whenever it comes up or goes down: why, or for how
+    long it was away, in ms."""
 
     def __init__(
         self, store: WatchedStore, *, node: str, metrics: Metrics, every_seconds: float = EVERY_SECONDS
@@ -45,6 +46,7 @@ class StoreWatch:
         self.raw = store
         self.store: Store = GuardedStore(store, self)
         self.reached: Callable[[], None] = _nobody
+        self.changed: Callable[[bool, str | None, int | None], None] = _unheard
         self.up = False
         self.verified = True
         self._node = node
@@ -119,11 +121,14 @@ class StoreWatch:
         self._metrics.device(Device.STORE, is_up=up)
         before, self.up = self.up, up
         if up and not before:
-            _log.info("store.reached", away_seconds=self._away())
+            away = self._away()
+            _log.info("store.reached", away_seconds=away)
+            self.changed(True, None, None if away is None else int(1000 * away))
             self.reached()
         if not up and before:
             self._lost_at = asyncio.get_running_loop().time()
             _log.error("store.lost", reason=str(error))
+            self.changed(False, type(error and (error.__cause__ or error)).__name__, None)
 
     def _away(self) -> float | None:
         return None if self._lost_at is None else round(asyncio.get_running_loop().time() - self._lost_at, 3)
@@ -131,3 +136,7 @@ class StoreWatch:
 
 def _nobody() -> None:
     """Nobody asked to be called."""
+
+
+def _unheard(_up: bool, _reason: str | None, _away_ms: int | None) -> None:  # noqa: FBT001 -- the event's own words
+    """Nobody asked to be told."""

@@ -12,7 +12,8 @@ import structlog
 
 from gateway.audit.chain import link
 from gateway.audit.entry import healed
-from gateway.metrics import Device, Written
+from gateway.metrics import Written
+from gateway.model import Device
 from gateway.store.contract import StoreUnavailable
 from gateway.store.seals import SYSTEM
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from gateway.clock import Clock
-    from gateway.web.door import Door
+    from gateway.web.door import Denials, Door
     from gateway.web.exchange import Meter
     from gateway.web.handlers import Service
     from gateway.web.needs import Needs
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 REDACTION_PATH = "/v1/calls/{call_id}/redaction"
 OPENAPI_PATH = "/openapi.json"
 METER: web.AppKey[Meter] = web.AppKey("meter")  # who counts what never gets as far as the application
+DENIALS: web.AppKey[Denials] = web.AppKey("denials")
 _DRAIN_SECONDS = 30.0  # longer than any request's deadline: only a defect gets there
 
 
@@ -44,12 +45,13 @@ def build_app(
 ) -> web.Application:
     """The application; serve it with `gateway.web.server.listening`, which sets the limits it counts on."""
     work = Work()
-    frame = Frame(clock=clock, meter=meter, work=work)
+    frame = Frame(clock=clock, meter=meter, work=work, denials=door.denials)
     endpoint = Endpoint(service, Reception(authenticator, meter, rules, door), changes)
     app = web.Application(middlewares=[frame.middleware], client_max_size=MAX_BODY_BYTES)
     declare(app)
     _route(app, endpoint)
     app[METER] = meter
+    app[DENIALS] = door.denials
     app.cleanup_ctx.append(_drained(work))
     return app
 

@@ -21,18 +21,18 @@ from gateway.clock import new_id
 from gateway.web import problems
 from gateway.web.exchange import METHODS, VERSIONS
 from gateway.web.headers import COMMON, REQUEST_ID, request_id
+from gateway.web.told import far_end
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
-    from gateway.web.exchange import Meter
+    from gateway.web.told import Told
 
 REQUEST_MALFORMED = "request.malformed"
 REQUEST_REFUSED = "request.refused"
 CONNECTION_FAILED = "connection.failed"
 CONNECTION_CUT = "connection.cut"
-CONNECTION_REFUSED = "connection.refused"
 
 _KEEP_ALIVE_SECONDS = 75.0  # longer than the usual load balancer's 60, so that it is the one to close
 _LINGER_SECONDS = 1.0  # how long the rest of a body that nobody reads is waited for
@@ -107,17 +107,17 @@ class Room:
 
 
 class Connection(web.RequestHandler):
-    """`meter` is told of what never became a request; None where nobody counts. `methods` are all that there are.
+    """`told` hears of what never became a request. `methods` are all that there are.
     `welcome` is None in the clear; once it is no longer fresh the connection serves what comes, and ends."""
 
     __slots__ = (
         "_aside",
         "_head_timer",
-        "_meter",
         "_methods",
         "_patience",
         "_reading_timer",
         "_room",
+        "_told",
         "_welcome",
         "_wire",
     )
@@ -129,7 +129,7 @@ class Connection(web.RequestHandler):
         loop: asyncio.AbstractEventLoop,
         patience: Patience,
         room: Room,
-        meter: Meter | None,
+        told: Told,
         methods: str,
         welcome: Welcome | None = None,
     ) -> None:
@@ -144,7 +144,7 @@ class Connection(web.RequestHandler):
         self._patience = patience
         self._room = room
         self._wire: asyncio.Transport | None = None  # aiohttp forgets its own before the last byte is out
-        self._meter = meter
+        self._told = told
         self._methods = methods
         self._welcome = welcome
         self._aside = False
@@ -176,7 +176,7 @@ class Connection(web.RequestHandler):
         if self._room.enter(self):
             super().connection_made(transport)
             return
-        refuse(self._meter)
+        self._told.full(far_end(self._wire))
         self._wire.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -207,7 +207,7 @@ class Connection(web.RequestHandler):
 
     def _cut(self, late: str) -> None:
         _log.warning(CONNECTION_CUT, late=late)
-        self._count("other", Code.INVALID_REQUEST)
+        self._refuse("other", Code.INVALID_REQUEST)
         if self._wire is not None:  # pragma: no branch -- no timer without a connection
             self._wire.abort()
 
@@ -226,7 +226,7 @@ class Connection(web.RequestHandler):
     def _refused(self, request: web.BaseRequest, failure: Failure) -> web.Response:
         method = request.method if request.method in METHODS else "other"
         name = request_id(request.headers)
-        self._count(method, failure.code)
+        self._refuse(method, failure.code, name)
         _log.warning(REQUEST_REFUSED, method=method, code=failure.code.value, request_id=name)
         return _problem(failure, name)
 
@@ -240,7 +240,7 @@ class Connection(web.RequestHandler):
         name = new_id()
         _log.warning(REQUEST_MALFORMED, status=status, error=type(exc).__name__, request_id=name)
         failure = _failure(status, exc)
-        self._count("other", failure.code)
+        self._refuse("other", failure.code, name)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
         response = _problem(failure, name)
@@ -252,26 +252,14 @@ class Connection(web.RequestHandler):
     def log_exception(self, *_: Any, **details: Any) -> None:  # noqa: ANN401 -- as the logging module has it
         _log.error(CONNECTION_FAILED, error=type(details.get("exc_info")).__name__)
 
-    def _count(self, method: str, code: Code) -> None:
-        count(self._meter, method, code)
+    def _refuse(self, method: str, code: Code, request_id: str | None = None) -> None:
+        self._told.refused(method, code, address=far_end(self._wire), request_id=request_id)
 
 
 def standing_aside(request: web.BaseRequest) -> AbstractContextManager[None]:
     """While it is answered, the connection of `request` is among the first to go where there is no room."""
     connection = request.protocol
     return connection.aside() if isinstance(connection, Connection) else nullcontext()
-
-
-def count(meter: Meter | None, method: str, code: Code) -> None:
-    """What never became a request; `meter` is None where nobody counts."""
-    if meter is not None:
-        meter.request_served(method=method, outcome=code.value, seconds=0.0)
-
-
-def refuse(meter: Meter | None) -> None:
-    """One connection too many."""
-    _log.warning(CONNECTION_REFUSED)
-    count(meter, "other", Code.RATE_LIMITED)
 
 
 def _failure(status: int, exc: BaseException | None) -> Failure:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.auth.keys import Denied
     from gateway.auth.limits import Limits
     from gateway.auth.throttle import Throttle
+    from gateway.model import Principal
     from gateway.web.exchange import Exchange, Meter
 
 # Whoever has a good key is no stranger: with a bad token or certificate it is told so every time.
@@ -36,6 +37,14 @@ _KINDS = {hdrs.METH_PUT: Kind.MUTE, hdrs.METH_POST: Kind.MUTE, hdrs.METH_DELETE:
 class Denials(Protocol):
     def denied(self, denied: Denied, *, address: str | None, request_id: str) -> None:
         """Somebody was not let in."""
+        ...
+
+    def refused(self, code: Code, *, address: str | None, request_id: str | None) -> None:
+        """What never became a request."""
+        ...
+
+    def card_found(self, principal: Principal, *, address: str | None, request_id: str) -> None:
+        """Somebody put a card number where none belongs."""
         ...
 
 

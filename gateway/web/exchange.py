@@ -11,7 +11,7 @@ import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from gateway import logs
-from gateway.asks import Code, Failure
+from gateway.asks import CARD_NUMBER, Code, Failure
 from gateway.web import headers, problems
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from gateway.auth.keys import Reason
     from gateway.clock import Clock
+    from gateway.model import Principal
+    from gateway.web.door import Denials
 
 OK, PENDING = "ok", "pending"
 REQUEST_SERVED = "request.served"
@@ -40,6 +42,8 @@ class Meter(Protocol):
 
     def auth_denied(self, *, reason: Reason) -> None: ...
 
+    def card_found(self) -> None: ...
+
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
@@ -48,6 +52,8 @@ class Exchange:
     request_id: str
     received_at: int
     client: str | None = None
+    principal: Principal | None = None
+    address: str | None = None
     outcome: str = OK
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -80,6 +86,7 @@ class Frame:
     clock: Clock
     meter: Meter
     work: Work
+    denials: Denials
 
     @property
     def middleware(self) -> Middleware:
@@ -94,7 +101,7 @@ class Frame:
         request[EXCHANGE] = exchange
         started = asyncio.get_running_loop().time()
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
-            response = await _answered(request, handler, exchange)
+            response = await self._answered(request, handler, exchange)
             seconds = asyncio.get_running_loop().time() - started
             self._record(request, response, exchange, seconds)
         response.headers.update({**headers.COMMON, **exchange.headers, headers.REQUEST_ID: exchange.request_id})
@@ -114,22 +121,27 @@ class Frame:
             duration_ms=round(seconds * 1000, 3),
         )
 
+    async def _answered(self, request: web.Request, handler: Handler, exchange: Exchange) -> web.StreamResponse:
+        allow: dict[str, str] = {}
+        try:
+            _check_version(request)
+            return await handler(request)
+        except Failure as raised:
+            failure = raised
+            self._look_for_cards(failure, exchange)
+        except web.HTTPException as raised:
+            failure = problems.translated(raised)
+            allow = {hdrs.ALLOW: raised.headers[hdrs.ALLOW]} if hdrs.ALLOW in raised.headers else {}
+        except Exception as raised:  # noqa: BLE001 -- the last line: whatever it is, the caller gets an answer
+            _log.error(REQUEST_FAILED, error=type(raised).__name__, at=_places(raised))
+            failure = Failure(Code.INTERNAL_ERROR, "The gateway failed. Treat the call as being recorded.")
+        exchange.outcome = failure.code.value
+        return problems.response(failure, exchange.request_id, allow)
 
-async def _answered(request: web.Request, handler: Handler, exchange: Exchange) -> web.StreamResponse:
-    allow: dict[str, str] = {}
-    try:
-        _check_version(request)
-        return await handler(request)
-    except Failure as raised:
-        failure = raised
-    except web.HTTPException as raised:
-        failure = problems.translated(raised)
-        allow = {hdrs.ALLOW: raised.headers[hdrs.ALLOW]} if hdrs.ALLOW in raised.headers else {}
-    except Exception as raised:  # noqa: BLE001 -- the last line: whatever it is, the caller gets an answer
-        _log.error(REQUEST_FAILED, error=type(raised).__name__, at=_places(raised))
-        failure = Failure(Code.INTERNAL_ERROR, "The gateway failed. Treat the call as being recorded.")
-    exchange.outcome = failure.code.value
-    return problems.response(failure, exchange.request_id, allow)
+    def _look_for_cards(self, failure: Failure, exchange: Exchange) -> None:
+        if exchange.principal is not None and any(fault.message == CARD_NUMBER for fault in failure.faults):
+            self.meter.card_found()
+            self.denials.card_found(exchange.principal, address=exchange.address, request_id=exchange.request_id)
 
 
 def _check_version(request: web.Request) -> None:

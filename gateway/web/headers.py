@@ -7,7 +7,7 @@ import uuid
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from gateway.asks import FieldFault
+from gateway.asks import CARD_NUMBER, FieldFault
 from gateway.cards import holds_card
 from gateway.web import schema
 from gateway.web.problems import invalid
@@ -67,8 +67,7 @@ def idempotency_key(headers: MultiMapping[str]) -> str | None:
     if len(said) > 1 or _IDEMPOTENCY_KEY.fullmatch(said[0]) is None:
         raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message="Has the wrong form"))
     if holds_card(said[0]):
-        message = "Must not hold what looks like a card number"
-        raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message=message))
+        raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message=CARD_NUMBER))
     return said[0]
 
 

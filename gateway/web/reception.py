@@ -120,11 +120,12 @@ class Reception:
         key = headers.single(request.headers, "X-API-Key")
         authorization = headers.single(request.headers, hdrs.AUTHORIZATION)
         address = headers.peer_address(request.remote, request.headers, self._rules.trusted_proxies)
+        exchange.address = address
         found = await self._authenticator.authenticate(key, authorization, now, certificate=_certificate(request))
         if isinstance(found, Denied):
             with standing_aside(request):
                 raise await self._door.turn_away(found, exchange, self._meter, address)
-        exchange.client = found.client
+        exchange.client, exchange.principal = found.client, found
         caller = Caller(
             principal=found,
             request_id=exchange.request_id,

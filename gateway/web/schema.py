@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from gateway.asks import CARD_NUMBER
 from gateway.cards import holds_card
 from gateway.model import CallStatus
 
@@ -38,7 +39,7 @@ class Known:
 
 def _no_card(text: str) -> str:
     if holds_card(text):
-        raise PydanticCustomError("card_number", "Must not hold what looks like a card number")
+        raise PydanticCustomError("card_number", CARD_NUMBER)
     return text
 
 

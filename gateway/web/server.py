@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.asks import Code
-from gateway.web.app import METER
-from gateway.web.connection import Connection, Patience, Room, count, refuse
+from gateway.web.app import DENIALS, METER
+from gateway.web.connection import Connection, Patience, Room
 from gateway.web.tls import Porter
+from gateway.web.told import Told
 
 if TYPE_CHECKING:
     import ssl
@@ -74,7 +74,7 @@ class _Served:
     def __init__(self, *, app: web.Application, manager: web.Server, bind: Bind) -> None:
         self.bind = bind
         self._manager = manager
-        self._meter = app.get(METER)
+        self._told = Told(meter=app.get(METER), denials=app.get(DENIALS))
         self._methods = ",".join(sorted({route.method for route in app.router.routes()}))
         self._room = Room(_most(bind.patience.connections))
 
@@ -84,7 +84,7 @@ class _Served:
             loop=asyncio.get_running_loop(),
             patience=self.bind.patience,
             room=self._room,
-            meter=self._meter,
+            told=self._told,
             methods=self._methods,
             welcome=welcome,
         )
@@ -94,8 +94,7 @@ class _Served:
             room=self._room,
             context=tls,
             make=self.connection,
-            full=lambda: refuse(self._meter),
-            failed=lambda: count(self._meter, "other", Code.INVALID_REQUEST),
+            told=self._told,
             handshake_seconds=self.bind.patience.handshake_seconds,
         )
 

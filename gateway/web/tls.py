@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from gateway import logs
+from gateway.asks import Code
+from gateway.web.told import far_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.web.connection import Connection, Room, Welcome
+    from gateway.web.told import Told
 
 HANDSHAKE_FAILED = "handshake.failed"
 
@@ -28,14 +31,13 @@ _log = logs.get("gateway.web")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Porter:
-    """Greets whoever connects. `context` is asked for each, `make` makes what serves it then. `full` and `failed`
-    count who did not get so far."""
+    """Greets whoever connects. `context` is asked for each, `make` makes what serves it then. `told` hears of who
+    did not get so far."""
 
     room: Room
     context: Callable[[], ssl.SSLContext]
     make: Callable[[Welcome], Connection]
-    full: Callable[[], None]
-    failed: Callable[[], None]
+    told: Told
     handshake_seconds: float
     greetings: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -60,6 +62,7 @@ class Greeting(asyncio.Protocol):
         self._context = porter.context()
         self._task: asyncio.Task[None] | None = None
         self._begun = False
+        self._address: str | None = None
 
     @property
     def fresh(self) -> bool:
@@ -68,11 +71,12 @@ class Greeting(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket changes hands before anything is read from it."""
         wire = cast("asyncio.Transport", transport)
+        self._address = far_end(wire)
         kept = _kept(wire) if self._porter.room.enter(self) else None
         wire.abort()
         if kept is None:
             self.over()
-            self._porter.full()
+            self._porter.told.full(self._address)
             return
         self._task = asyncio.get_running_loop().create_task(self._greet(kept))
         self._porter.greetings.add(self._task)
@@ -104,7 +108,7 @@ class Greeting(asyncio.Protocol):
             )
         except (ssl.SSLError, ConnectionAbortedError) as error:  # the latter: not in time
             _log.warning(HANDSHAKE_FAILED, error=type(error).__name__)
-            self._porter.failed()
+            self._porter.told.refused("other", Code.INVALID_REQUEST, address=self._address)
         except OSError:
             pass  # went away without a word, as whoever only looks whether the port is open does
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
+from dataclasses import fields
 
+import orjson
+import pytest
+
+from gateway.audit import schema
 from gateway.audit.chain import GENESIS, link
 from gateway.audit.entry import Entry, EntryType, RecorderEntry, healed
 from gateway.model import RecorderState
@@ -44,3 +48,53 @@ def test_a_link_depends_on_all_before_it() -> None:
     links = {first, link(b"j", GENESIS, b"a"), link(b"k", GENESIS, b"b"), link(b"k", first, b"a")}
     assert len(links) == 4
     assert all(len(one) == 64 for one in links)
+
+
+# ── the schema ──
+
+
+TEXTS = (
+    "two words",
+    'a"b',
+    "a\\b",
+    "a\nb",
+    "a\r",
+    "a\tb",
+    "a\x00b",
+    "<b>",
+    "é",
+    "a" * 129,
+    "",
+    "{}",
+    "a;b",
+    "a&b",
+    "%34",
+)
+
+
+def test_every_field_has_a_rule() -> None:
+    """None more, none less."""
+    assert {field.name for field in fields(Entry)} == set(schema.FIELDS)
+    assert {field.name for field in fields(RecorderEntry)} == set(schema.RECORDER)
+
+
+@pytest.mark.pci("3.2.1")
+@pytest.mark.parametrize("name", [*schema.FIELDS, *(f"recorders.{name}" for name in schema.RECORDER)])
+def test_no_field_takes_free_text(name: str) -> None:
+    """Nor a number as text, nor something with parts; what is not a field is none either."""
+    own = schema.RECORDER[name.partition(".")[2]] if "." in name else schema.FIELDS[name]
+    for text in TEXTS:
+        assert not own(text), text
+    for value in (None, {}, {"a": "b"}, [["a"]], ["a"], 1.5, -1, 2**64, float("inf")):
+        assert not own(value), value
+
+
+def test_what_is_wrong_is_named() -> None:
+    """What is missing, what is unknown, what has another form; what is no object at all."""
+    assert schema.faults(ENTRY.canonical()) == ()
+    members = orjson.loads(ENTRY.canonical())
+    assert schema.faults(orjson.dumps({**members, "note": "x", "actor": "two words"})) == ("note", "actor")
+    assert schema.faults(orjson.dumps({**members, "recorders": [{"backend": "pbx"}]})) == ("recorders",)
+    del members["tenant"]
+    assert schema.faults(orjson.dumps(members)) == ("tenant",)
+    assert schema.faults(b"[]") == schema.faults(b"no") == ("",)

@@ -137,7 +137,7 @@ class Workshop:
     clock: MovableClock
 
     def ask(self, call_id: str, *, client: str = "crm", tenant: str = "acme", once: Once | None = None) -> Said:
-        principal = Principal(client=client, tenant=tenant, kid="k")
+        principal = Principal(client=client, tenant=tenant, kid="k0000000")
         origin = Origin(principal=principal, request_id="request-1", actor="agent-17")
         return Said(key=CallKey(tenant=tenant, call_id=call_id), origin=origin, received_at=self.clock.ms(), once=once)
 

@@ -27,7 +27,7 @@ class Client:
     name: str
 
     def origin(self) -> Origin:
-        return Origin(principal=Principal(client=self.name, tenant=self.tenant, kid="k"), request_id="r")
+        return Origin(principal=Principal(client=self.name, tenant=self.tenant, kid="k0000000"), request_id="request-1")
 
 
 CLIENTS = (Client(tenant="acme", name="crm"), Client(tenant="acme", name="ivr"), Client(tenant="umbrella", name="crm"))

@@ -14,7 +14,7 @@ CALL = "a8343631-9f35-4a3a-83f0-9e81592339fb"  # the description's own example
 BACKENDS = ("verba_eu", "pbx", "genesys")  # the first two are in the description's examples
 _LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:*+=@-]{0,127}")
 _LONG = re.compile(r"[0-9][0-9 ._-]{11,}[0-9]")
-_NO_CARD = ("hold", "actor", "reason")
+_NO_CARD = ("hold", "actor", "reason", "user_id")
 
 
 @schemathesis.hook
@@ -43,7 +43,7 @@ def map_body(_: object, body: Any) -> Any:  # noqa: ANN401 -- any JSON
     if isinstance(said.get("backends"), list) and all(isinstance(name, str) for name in said["backends"]):
         said["backends"] = _named(said["backends"])
     if isinstance(said.get("targets"), dict):
-        said["targets"] = dict(zip(BACKENDS, map(_found, said["targets"].values()), strict=False))
+        said["targets"] = dict(zip(BACKENDS, map(_target, said["targets"].values()), strict=False))
     return _found(said)
 
 
@@ -59,6 +59,10 @@ def _named(names: list[str]) -> list[str]:
     order = {name: BACKENDS[place % len(BACKENDS)] for place, name in enumerate(dict.fromkeys(names))}
     named = [order[name] if re.fullmatch("[a-z][a-z0-9_]{0,31}", name) else name for name in names]
     return named if len(order) < len(names) else [*dict.fromkeys(named)]
+
+
+def _target(said: Any) -> Any:  # noqa: ANN401 -- any JSON
+    return _found(_without_cards(said) if isinstance(said, dict) else said)
 
 
 def _found(said: Any) -> Any:  # noqa: ANN401 -- any JSON

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import orjson
 
-from gateway.asks import Answer, Ask, Control, Mute, Read, Unmute
+from gateway.asks import Answer, Ask, Code, Control, Mute, Read, Unmute
 from gateway.auth import Authenticator, NoTokens
 from gateway.auth.keys import Denied, Reason, hash_secret, mint
 from gateway.auth.limits import Limits
@@ -22,7 +22,7 @@ from gateway.auth.throttle import Throttle
 from gateway.clock import Clock
 from gateway.live import Live
 from gateway.metrics import Metrics
-from gateway.model import Vendor
+from gateway.model import Principal, Vendor
 from gateway.settings import Client, ClientKey
 from gateway.view import Document, HoldView, RecorderView, TrailView
 from gateway.web.app import build_app
@@ -114,10 +114,20 @@ class Denials:
     """Who was not let in, and from where."""
 
     said: list[tuple[Denied, str | None]] = field(default_factory=list)
+    never_requests: list[tuple[Code, str | None]] = field(default_factory=list)
+    cards: list[tuple[str, str | None]] = field(default_factory=list)
 
     def denied(self, denied: Denied, *, address: str | None, request_id: str) -> None:
         assert request_id
         self.said.append((denied, address))
+
+    def refused(self, code: Code, *, address: str | None, request_id: str | None) -> None:
+        assert request_id != ""
+        self.never_requests.append((code, address))
+
+    def card_found(self, principal: Principal, *, address: str | None, request_id: str) -> None:
+        assert request_id
+        self.cards.append((principal.client, address))
 
 
 @dataclass

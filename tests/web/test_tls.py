@@ -18,7 +18,7 @@ from front import CLIENTS, DOCUMENT, PATH, Front, fronted, until
 from papers import Authority, Pair
 from structlog.testing import capture_logs
 
-from gateway.asks import Answer, Ask
+from gateway.asks import Answer, Ask, Code
 from gateway.certificates import server_context
 from gateway.web.connection import Patience
 
@@ -251,7 +251,7 @@ def taken_up(
 
 
 async def test_who_connects_and_says_nothing_is_sent_away(ground: Ground) -> None:
-    """The handshake has its time; it is counted."""
+    """The handshake has its time; it is counted, and written down with from where."""
     async with ground.fronted(patience=Patience(handshake_seconds=0.2)) as front, AsyncExitStack() as stack:
         reader, _ = await connect(front, stack)
         with capture_logs() as lines:
@@ -259,6 +259,7 @@ async def test_who_connects_and_says_nothing_is_sent_away(ground: Ground) -> Non
                 assert await reader.read() == b""
             await until(lambda: others(front, "invalid-request") == 1)
         assert [line["event"] for line in lines] == ["handshake.failed"]
+        assert front.denials.never_requests == [(Code.INVALID_REQUEST, "127.0.0.1")]
 
 
 async def test_silent_connections_keep_nobody_out(ground: Ground) -> None:
@@ -322,7 +323,7 @@ def _no_file(_: int) -> int:
 
 
 async def test_when_all_are_at_work_one_more_is_refused_before_its_handshake(ground: Ground) -> None:
-    """It costs the gateway no cryptography; it is counted."""
+    """It costs the gateway no cryptography; it is counted, and written down with from where."""
     entered, go = asyncio.Event(), asyncio.Event()
 
     async def wait(_: Ask) -> Answer:
@@ -339,6 +340,7 @@ async def test_when_all_are_at_work_one_more_is_refused_before_its_handshake(gro
             with suppress(ConnectionResetError):
                 assert await reader.read() == b""
         assert others(front, "rate-limited") == 1
+        assert front.denials.never_requests == [(Code.RATE_LIMITED, "127.0.0.1")]
         go.set()
         assert await first == 200
 
