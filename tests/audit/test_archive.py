@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 from judges import both
+from second_archive import faults_in
 from trails import KEYRING, OTHER_SEED, Trail, calls, some_entry
 
 from gateway.audit import manifest, seal
@@ -43,7 +44,11 @@ def archive(trail: Trail, directory: Path, *, most: int = 10**6) -> Archive:
 
 
 def judged(directory: Path) -> Verdict:
-    return ArchiveVerifier(directory=directory, keyring=KEYRING).verdict()
+    """Both verifiers say the same."""
+    found = ArchiveVerifier(directory=directory, keyring=KEYRING).verdict()
+    second = faults_in(directory, [KEYRING.chain.key], [KEYRING.signer.public])
+    assert found.whole == (not second), (found, second)
+    return found
 
 
 async def filled(trail: Trail, directory: Path) -> None:
