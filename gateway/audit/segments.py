@@ -86,7 +86,14 @@ class Segments:
         return self._path.name
 
     def read_back(self) -> bool:
-        """Whether the newest line stands in the file of that name."""
+        """Whether the newest line stands in the file of that name. If not, another file may have taken its place: the
+        next append begins anew."""
+        stands = self._stands()
+        if not stands:
+            self._give_up()
+        return stands
+
+    def _stands(self) -> bool:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._size - len(self._last))

@@ -77,7 +77,7 @@ def _text(pattern: str) -> StringConstraints:
 
 CallId = Annotated[str, _text(CALL_ID)]
 Extension = Annotated[str, _text(r"^[0-9A-Za-z*#+@._-]{0,63}[0-9A-Za-z*#+@_-][.]{0,63}$"), Field(max_length=64)]
-UserId = Annotated[str, _text(r"^(@me|@viewer|@owner|[A-Za-z0-9-]{1,64})$")]
+UserId = Annotated[str, _text(r"^(@me|@viewer|@owner|[A-Za-z0-9-]{1,64})$"), AfterValidator(_no_card)]
 ViewId = Annotated[str, _text(r"^[A-Za-z0-9-]{1,64}$")]
 Statuses = Annotated[
     tuple[CallStatus, ...],

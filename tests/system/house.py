@@ -97,7 +97,7 @@ class House:
         await self.until(lambda: self._started(begins))
 
     def _launched(self, log: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        environ = environment(self.environ)
+        environ = environment({**self.environ, "PYTHONFAULTHANDLER": "1"})
         return subprocess.Popen([SCRIPT, "serve"], cwd=self.home, env=environ, stdout=log, stderr=errors)
 
     def _started(self, begins: int) -> bool:
