@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from gateway import logs
+from gateway import cards, logs
+from gateway.logs import Scrubber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CARD = "4111 1111-1111.1111"
+DIGITS = "4111111111111111"
 SECRET = "vendor-Key+7(x)"
 
 
@@ -298,3 +300,18 @@ def test_no_text_makes_a_second_line(production: bool) -> None:  # noqa: FBT001 
     assert [bool(line) for line in lines] == [True, True, False]
     assert stream.getvalue().splitlines() == lines[:2]
     assert not any(unicodedata.category(letter) == "Cc" for line in lines for letter in line)
+
+
+def test_an_entry_of_the_trail_is_masked_only_where_it_is_not_our_own() -> None:
+    """Times, operations and request ids of our making stay, though they look like card numbers; a call's id and
+    whatever else holds one does not."""
+    mask = Scrubber(())
+    time, op = 1_700_000_000_004, "a4111111111111111bcdef0123456789"
+    assert cards.scrub(str(time)) != str(time)
+    entry = f'{{"call_id":"4111111111111111","node_ms":{time},"op":"{op}","request_id":"{op}"}}'
+    said = mask(None, "info", {"event": "entry.written", "at": time, "entry": entry, "other": entry, "seq": DIGITS})
+    assert said["at"] == time
+    assert said["entry"] == entry.replace("4111111111111111", "****************", 1)
+    assert str(time) not in str(said["other"])
+    assert DIGITS not in str(said["seq"])
+    assert DIGITS not in str(mask(None, "info", {"event": "x", "at": int(DIGITS), "entry": f'"op":"{DIGITS}"'}))

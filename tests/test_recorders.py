@@ -348,7 +348,8 @@ async def opened(actor: Actor, *, connections: int = 20) -> recorders.Recorders:
 
 async def test_an_open_circuit_ends_the_waiting_not_the_trying(actor: Actor) -> None:
     """A request's mute is answered at once, and sent all the same; when it goes through, the circuit closes."""
-    known = await opened(actor)
+    known, told = await opened(actor), []
+    known.tell(lambda *said: told.append(said))
     actor.gate.clear()
     result = await known.mute(recorder(), Parties.BOTH, not_before=0, deadline=soon())
     assert result == Result(fault=Fault.UNAWAITED)
@@ -360,6 +361,8 @@ async def test_an_open_circuit_ends_the_waiting_not_the_trying(actor: Actor) -> 
         result = await known.look(recorder(), deadline=soon())
     assert result.seen is not None
     assert result.seen.muted is Parties.BOTH
+    ((name, up, away_ms),) = told
+    assert (name, up, away_ms >= 0) == ("desk", True, True)
 
 
 async def test_mutes_that_nobody_waits_for_are_merged(actor: Actor) -> None:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from trails import HMAC_KEY, KEYRING, OLD_HMAC_KEY, OLD_SEED, OTHER_SEED, SEED, Trail, calls, some_entry
 
 from gateway.audit import seal
+from gateway.audit.entry import healed
 from gateway.audit.findings import Kind
 from gateway.audit.keyring import Keyring
 from gateway.audit.signed import Signer, line_hash
@@ -322,9 +323,25 @@ async def test_an_entry_about_no_call_waits_for_the_store(server: EmbeddedServer
     page = await trail.seals.rows(0, since=0, most=10, within=WITHIN)
     assert [orjson.loads(one.entry).get("healed") for one in page.entries] == [True]
     (one,) = page.entries
-    assert (await trail.seals.append("", one.entry, one.link, within=WITHIN)).done
+    again = await trail.seals.append("", one.entry, one.link, within=WITHIN)
+    assert (again.done, again.seq, again.at) == (True, one.seq, one.at)
     assert len((await trail.seals.rows(0, since=0, most=10, within=WITHIN)).entries) == 1
     assert await trail.register.write(replace(entry, op="o2"))
     other = Trail(store=trail.store, metrics=Metrics({}, version="0"))
     assert await other.register.write(replace(entry, op="o3"))
     assert await trail.register.write(replace(entry, op="o4"))
+
+
+async def test_whoever_does_not_seal_still_writes_what_waited(trail: Trail, server: EmbeddedServer) -> None:
+    """What a pod without the lease could not write while the store was away comes when it is back, as late."""
+    other = Trail(store=trail.store, node="n2")
+    await trail.write("call-1")
+    await trail.sealer.turn()
+    entry = replace(some_entry(CallKey(tenant="gateway", call_id=""), "late", 1), call_id=None)
+    await server.stop()
+    assert not await other.register.write(entry)
+    await server.start()
+    await trail.sealer.turn()
+    await other.sealer.turn()
+    page = await trail.seals.rows(0, since=0, most=1000, within=WITHIN)
+    assert [healed(entry.canonical())] == [one.entry for one in page.entries if b'"late"' in one.entry]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
+from gateway.asks import Code
 from gateway.audit.entry import Entry, EntryType
 from gateway.auth.changes import changes
 from gateway.auth.keys import Denied, Reason
-from gateway.auth.notices import AT_ONCE, Notices
+from gateway.auth.notices import AT_ONCE, Notices, slug
 from gateway.auth.scopes import Scope
+from gateway.model import Device, Principal
 from gateway.settings import Client, ClientKey
+
+PRINCIPAL = Principal(client="crm", tenant="acme", kid="aaaaaaaa")
 
 
 class Register:
@@ -70,6 +75,46 @@ async def test_what_is_left_is_written_at_the_end() -> None:
     async with notices.writing():
         notices.denied(Denied(reason=Reason.MISSING), address=None, request_id="r")
     assert [(entry.tenant, entry.client) for entry in register.entries] == [("-", None)]
+
+
+async def test_each_kind_has_its_own_measure() -> None:
+    """A flood of one leaves room for the others; each says how many it stands for."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    async with notices.writing():
+        for _ in range(50):
+            notices.refused(Code.INVALID_REQUEST, address="192.0.2.1", request_id=None)
+        notices.denied(Denied(reason=Reason.MISSING), address=None, request_id="r-000001")
+        notices.card_found(PRINCIPAL, address=None, request_id="r-000001")
+    counts = Counter(dict.fromkeys(EntryType, 0))
+    for entry in register.entries:
+        counts[entry.type] += entry.count or 1
+    assert counts[EntryType.REQUEST_REFUSED] == 50
+    assert counts[EntryType.ACCESS_DENIED] == counts[EntryType.CARD_FOUND] == 1
+    assert len(register.entries) == AT_ONCE + 2
+
+
+@pytest.mark.pci("10.7")
+async def test_what_is_lost_and_found_again_is_said() -> None:
+    """Which device or recorder, why, and for how long it was away."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    async with notices.writing():
+        notices.device(Device.STORE, up=False, reason=slug("TimeoutError"))
+        notices.device(Device.STORE, up=True, away_ms=5, reason=slug(None))
+        notices.recorder("pbx", up=False)
+        notices.recorder("pbx", up=True, away_ms=6)
+    told = [(entry.type.value, entry.device, entry.reason, entry.away_ms) for entry in register.entries]
+    assert sorted(told, key=str) == sorted(
+        [
+            ("device.lost", Device.STORE, "timeout-error", None),
+            ("device.recovered", Device.STORE, None, 5),
+            ("recorder.lost", None, None, None),
+            ("recorder.recovered", None, None, 6),
+        ],
+        key=str,
+    )
+    assert {one.backend for entry in register.entries for one in entry.recorders} == {"pbx"}
 
 
 CASES = {

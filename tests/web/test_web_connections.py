@@ -12,7 +12,7 @@ from aiohttp import web
 from front import CARD, DOCUMENT, PATH, Front, fronted, parsed, until
 from structlog.testing import capture_logs
 
-from gateway.asks import Answer, Ask
+from gateway.asks import Answer, Ask, Code
 from gateway.web.exchange import Work
 from gateway.web.server import Bind, listening
 
@@ -286,3 +286,25 @@ async def test_what_the_http_library_complains_of_is_its_kind_only(caplog: pytes
             assert parsed(await _got(port)).status == 500
     assert [line["event"] for line in lines] == ["connection.failed"]
     assert not caplog.records
+
+
+async def test_what_is_no_request_is_written_down(front: Front) -> None:
+    """From where and why, never what; with a code of ours, whoever refused it."""
+    await front.raw(f"PUT {PATH} HTTP/1.1\r\n{CARD}\r\n\r\n".encode())
+    await front.raw(b"NONSENSE / HTTP/1.1\r\nHost: x\r\n\r\n")
+    codes = {code for code, _ in front.denials.never_requests}
+    assert codes <= {Code.INVALID_REQUEST, Code.METHOD_NOT_ALLOWED}
+    assert Code.INVALID_REQUEST in codes
+    assert {address for _, address in front.denials.never_requests} == {"127.0.0.1"}
+
+
+@pytest.mark.pci("12.10.7")
+async def test_a_card_number_where_none_belongs_is_written_down(front: Front) -> None:
+    """In a field, in a header: whose key it was and from where, and it is counted; a stranger's is not ours to tell."""
+    await front.ask("PUT", json={"actor": CARD})
+    await front.ask("PUT", headers={"Idempotency-Key": CARD})
+    await front.ask("PUT", json={"targets": {"pbx": {"user_id": CARD}}})
+    await front.ask("PUT", json={"actor": CARD}, client="")
+    await front.ask("PUT", json={"actor": "two words"})
+    assert front.denials.cards == [("crm", "127.0.0.1")] * 3
+    assert front.count("card_numbers_found_total") == 3
