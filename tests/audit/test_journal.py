@@ -286,7 +286,8 @@ async def test_a_removed_directory_is_made_again(tmp_path: Path) -> None:
 async def test_a_removed_file_is_noticed_without_traffic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
 ) -> None:
-    """Health is what can be read again under its name: another file in its place is not it, nor is none."""
+    """Health is what can be read again under its name: another file in its place is not it, nor is none; the
+    next line begins anew."""
     monkeypatch.setattr("gateway.audit.journal.PROBE_SECONDS", 0.0)
     journal = made(tmp_path)
     async with opened(journal):
@@ -297,6 +298,7 @@ async def test_a_removed_file_is_noticed_without_traffic(
         if replaced:
             file.write_text("somebody else's")
         await until(lambda: not journal.up)
+        await until(lambda: journal.up)
 
 
 async def test_a_journal_that_cannot_be_is_down_and_comes_by_itself(tmp_path: Path) -> None:
