@@ -20,6 +20,7 @@ from gateway.store.seals import SYSTEM
 if TYPE_CHECKING:
     from gateway.audit.entry import Entry
     from gateway.metrics import Metrics
+    from gateway.store.contract import TrailEntry
     from gateway.store.seals import Appended, SealStore
 
 _audit = structlog.stdlib.get_logger("audit")
@@ -27,6 +28,7 @@ _audit = structlog.stdlib.get_logger("audit")
 WITHIN_SECONDS = 1.0
 ROUNDS = 16  # how often an entry is tried anew because somebody else was faster
 WAITING = 1_000
+TOLD = 1_000  # links that the log stream is known to have
 
 
 class Register:
@@ -38,6 +40,7 @@ class Register:
         self._metrics = metrics
         self._head = ""
         self._waiting: deque[bytes] = deque(maxlen=WAITING)
+        self._told: deque[str] = deque(maxlen=TOLD)
 
     async def write(self, entry: Entry) -> bool:
         """Whether the entry is in the store; if not, it comes with the next `flush`. Never raises."""
@@ -50,7 +53,7 @@ class Register:
             _audit.error("entry.unwritten", entry=data.decode())
             return False
         self._metrics.entries(Device.STORE, Written.WRITTEN)
-        _told("entry.written", data, done)
+        self._tell("entry.written", data, done)
         return True
 
     async def flush(self) -> None:
@@ -60,7 +63,7 @@ class Register:
             done = await self._write(data)
             self._waiting.popleft()
             self._metrics.entries(Device.STORE, Written.HEALED)
-            _told("entry.healed", data, done)
+            self._tell("entry.healed", data, done)
 
     async def _write(self, entry: bytes) -> Appended:
         for _ in range(ROUNDS):
@@ -72,6 +75,12 @@ class Register:
                 return done
         raise StoreUnavailable("the chain grows faster than it can be written to")
 
+    def _tell(self, event: str, entry: bytes, done: Appended) -> None:
+        self._told.append(done.head)
+        _audit.info(event, bucket=SYSTEM, seq=done.seq, at=done.at, hash=done.head, entry=entry.decode())
 
-def _told(event: str, entry: bytes, done: Appended) -> None:
-    _audit.info(event, bucket=SYSTEM, seq=done.seq, at=done.at, hash=done.head, entry=entry.decode())
+    def found(self, one: TrailEntry) -> None:
+        """It is in the store: the log stream is to have it too. Others wrote it, at the command line for example, or
+        it was written here and the answer was lost."""
+        if one.link not in self._told:
+            _audit.info("entry.found", **one.told())

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from gateway.audit.seal import Base, Head
     from gateway.clock import Clock
     from gateway.metrics import Metrics
-    from gateway.store.contract import TrailEntry
     from gateway.store.seals import NewestSeal, SealStore
     from gateway.trail.register import Register
 
@@ -212,13 +211,9 @@ class Sealer:
             lines.append(row.line(entry))
             link = entry.link
             seen.append((entry.seq, sha256(entry.entry).hexdigest()))
-            self._found(entry)
+            if not row.subject(entry.entry):
+                self._register.found(entry)
         return Kept(head=seal.extended(begin.head, lines, newest), link=link)
-
-    def _found(self, one: TrailEntry) -> None:
-        """What others wrote about no call, at the command line for example, goes to the log stream as well."""
-        if not row.subject(one.entry) and f'"node":"{self._node}"'.encode() not in one.entry:
-            _audit.info("entry.found", **one.told())
 
     def _lost(self, number: int, *, had: int, kept: int) -> Lost:
         known = tuple(digest for seq, digest in self._seen.pop(number, ()) if kept < seq <= had)

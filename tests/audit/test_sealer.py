@@ -345,3 +345,19 @@ async def test_whoever_does_not_seal_still_writes_what_waited(trail: Trail, serv
     await other.sealer.turn()
     page = await trail.seals.rows(0, since=0, most=1000, within=WITHIN)
     assert [healed(entry.canonical())] == [one.entry for one in page.entries if b'"late"' in one.entry]
+
+
+async def test_the_log_has_what_others_wrote_and_what_was_not_known_to_be_written(trail: Trail) -> None:
+    """Once, with its place, when it is sealed; what was told already is not told again."""
+    entry = replace(some_entry(CallKey(tenant="gateway", call_id=""), "op1", 1), call_id=None)
+    with capture_logs() as logs:
+        await Trail(store=trail.store, node="n1").register.write(entry)
+        await trail.register.write(replace(entry, op="op2"))
+        await trail.seal()
+        await trail.seal()
+    page = await trail.seals.rows(0, since=0, most=10, within=WITHIN)
+    told = [(one["event"], one["seq"], one["at"], one["hash"]) for one in logs if one["event"].startswith("entry.")]
+    places = [(one.seq, one.at, one.link) for one in page.entries]
+    assert told == [("entry.written", *places[0]), ("entry.written", *places[1]), *told[2:]]
+    assert ("entry.found", *places[0]) in told
+    assert [one for one in told if one[0] == "entry.found"] == [("entry.found", *places[0])]
