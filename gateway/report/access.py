@@ -1,4 +1,4 @@
-"""Who came in and by which key, who was not let in, and what was changed."""
+"""Who came in and by which key, who was not let in, what was no request, and what was changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from gateway.report.window import Window
 
 DENIED = "access.denied"
-_QUIET = frozenset({DENIED, "seal.started"})  # counted elsewhere, or of every start
+REFUSED = "request.refused"
+CARD = "card.found"
+# Of every start and stop, or told of as failures of controls.
+_QUIET = frozenset({"seal.started", "gateway.started", "gateway.stopped"})
+_QUIET_NOUNS = frozenset({"device", "recorder"})
 _SOURCES = 10_000  # addresses that are told apart
 _PERSONS = 100_000
 
@@ -32,13 +36,16 @@ class KeyUse:
 
 @dataclass(kw_only=True)
 class Access:
-    """`denied` counts by reason, `sources` by address; `named` and `nameless` are entries of clients with and
+    """`denied` counts by reason, `sources` by address; `refused`, what never became a request, by reason, and `cards`,
+    the card numbers found in requests, by client; `named` and `nameless` are entries of clients with and
     without a person; `changes` are the newest entries that are about no call."""
 
     window: Window
     keys: dict[str, KeyUse] = field(default_factory=dict)
     denied: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    cards: Counter[str] = field(default_factory=Counter)
     persons: set[str] = field(default_factory=set)
     named: int = 0
     nameless: int = 0
@@ -54,7 +61,15 @@ class Access:
             self._used(seen, seen.kid, inside=inside)
         if inside and seen.asked_for:
             self._person(seen)
-        if inside and seen.call_id is None and seen.type not in _QUIET:
+        if inside and seen.call_id is None:
+            self._about_no_call(seen)
+
+    def _about_no_call(self, seen: Seen) -> None:
+        if seen.type == REFUSED:
+            self.refused[seen.reason or "not said"] += seen.times
+        elif seen.type == CARD:
+            self.cards[seen.client or "not said"] += seen.times
+        elif seen.type not in _QUIET and seen.type.partition(".")[0] not in _QUIET_NOUNS:
             self.changes.add(seen.when, seen)
 
     def _used(self, seen: Seen, kid: str, *, inside: bool) -> None:
@@ -73,9 +88,7 @@ class Access:
             self.persons.add(seen.actor)
 
     def _denied(self, seen: Seen) -> None:
-        """One entry can stand for many: `count` of them, itself included."""
-        times = max(1, seen.count or 1)
-        self.denied[seen.reason or "not said"] += times
-        self.sources[seen.address or "not said"] += times
+        self.denied[seen.reason or "not said"] += seen.times
+        self.sources[seen.address or "not said"] += seen.times
         if len(self.sources) > _SOURCES:
             self.sources = Counter(dict(self.sources.most_common(_SOURCES // 2)))

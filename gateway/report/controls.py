@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SKEW_MS = 1_000
 _BEGINS = frozenset({"lost", "failed", "died", "refused", "missed"})
 _ENDS = frozenset({"reached", "recovered", "restored", "changed", "passed"})
+_NO_CONTROLS = frozenset({"request"})  # what is refused before it is one: anybody's to bring about
+_OF_A_PROCESS = frozenset({"device", "recorder"})  # as one process sees them: what it saw ends with it
+_STOPPED = "gateway.stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Controls:
     skew_ms: int = 0
     failures: list[Failure] = field(default_factory=list)
     _spans: Spans = field(default_factory=Spans)
-    _begun: dict[tuple[str, str], tuple[int, str, str]] = field(default_factory=dict)
+    _begun: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)  # by kind, name and node
     _newest: dict[str, int] = field(default_factory=dict)  # by node: a process that writes no more has no alarm either
 
     def saw(self, seen: Seen) -> None:
@@ -51,7 +54,7 @@ class Controls:
             self._spans.add("recorder not proven", backend, span)
 
     def finish(self) -> None:
-        for (kind, name), (begin, cause, node) in self._begun.items():
+        for (kind, name, node), (begin, cause) in self._begun.items():
             if self._inside(begin, self._newest[node]):
                 self._spans.add(kind, name, Span(begin=begin, end=None, causes=frozenset({cause})))
         self._begun.clear()
@@ -67,12 +70,23 @@ class Controls:
     def _told(self, seen: Seen) -> None:
         """A control that says itself that it failed, and perhaps that it is well again."""
         noun, _, verb = seen.type.rpartition(".")
-        key = noun, seen.key or seen.node
-        if verb in _BEGINS:
-            self._begun.setdefault(key, (seen.when, seen.reason or seen.type, seen.node))
-        elif verb in _ENDS and key in self._begun:
-            begin, cause, _ = self._begun.pop(key)
-            self._add(*key, begin, seen.when, cause)
+        key = noun, _which(seen), seen.node
+        if verb in _BEGINS and noun not in _NO_CONTROLS:
+            self._begun.setdefault(key, (seen.when, _cause(seen)))
+        elif verb in _ENDS:
+            self._ended(key, seen)
+        elif seen.type == _STOPPED:
+            for own in [one for one in self._begun if one[0] in _OF_A_PROCESS and one[2] == seen.node]:
+                self._ended(own, seen)
+
+    def _ended(self, key: tuple[str, str, str], seen: Seen) -> None:
+        """What says for how long it was away began then, also where its begin is not told of here."""
+        begun = self._begun.pop(key, None)
+        if begun is None and seen.away_ms is not None:
+            begun = seen.when - seen.away_ms, _cause(seen)
+        if begun is not None:
+            begin, cause = begun
+            self._add(key[0], key[1], begin, seen.when, cause)
 
     def _add(self, kind: str, name: str, begin: int, end: int, cause: str) -> None:
         if self._inside(begin, max(begin, end)):
@@ -81,3 +95,14 @@ class Controls:
     def _inside(self, begin: int, end: int) -> bool:
         """Some of it is in the window."""
         return not self.window.after(begin) and not self.window.before(end)
+
+
+def _which(seen: Seen) -> str:
+    """The recorder, whoever found it lost; a device as one process has it; a key; or the process."""
+    backends = ", ".join(part.backend for part in seen.recorders)
+    device = f"{seen.device} of {seen.node}" if seen.device else ""
+    return backends or device or seen.key or seen.node
+
+
+def _cause(seen: Seen) -> str:
+    return seen.reason or next((part.error for part in seen.recorders if part.error), seen.type)

@@ -144,7 +144,8 @@ def _guessing(paper: Paper) -> Row:
     return Row(
         number="8.3.4",
         duty="Guessing is throttled by its source; a good key is never locked out.",
-        evidence=f"{number(paper.denied)} requests were denied, {number(throttled)} of them by the throttle.",
+        evidence=f"{number(paper.denied)} requests were denied, {number(throttled)} of them by the throttle. "
+        f"{number(paper.figures.access.refused.total())} more were no requests.",
         sign=_sign(look=bool(throttled)),
         places=(("denied", "Denied access"),),
     )
@@ -219,12 +220,12 @@ def _software(paper: Paper) -> Row:
 
 
 def _found(paper: Paper) -> Row:
-    found = sum(count for kind, count in paper.figures.types.items() if kind.startswith("card."))
+    cards = paper.figures.access.cards
     return Row(
         number="12.10.7",
         duty="A card number found where none belongs is masked, counted and written down.",
-        evidence=f"{number(found)} entries tell of one.",
-        sign=_sign(look=bool(found)),
+        evidence=f"Found {number(cards.total())} times in requests; sent by: {_listed([*cards])}.",
+        sign=_sign(look=bool(cards)),
         places=(("entries", "Entries"),),
     )
 

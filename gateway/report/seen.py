@@ -61,10 +61,17 @@ class Seen:
     key: str | None
     count: int | None
     checkpoint: int | None
+    device: str | None
+    away_ms: int | None
 
     @property
     def when(self) -> int:
         return self.node_ms if self.healed else self.at
+
+    @property
+    def times(self) -> int:
+        """One entry can stand for many: `count` of them, itself included."""
+        return max(1, self.count or 1)
 
     @property
     def held(self) -> bool:
@@ -114,6 +121,8 @@ def _seen(m: Mapping[str, Any]) -> Seen:
         key=_text(m.get("key")),
         count=_number(m.get("count")),
         checkpoint=_number(m.get("checkpoint")),
+        device=_text(m.get("device")),
+        away_ms=_number(m.get("away_ms")),
     )
 
 

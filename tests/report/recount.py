@@ -28,6 +28,8 @@ class Sums:
     drifts: int = 0
     forgotten: int = 0
     denied: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    cards: Counter[str] = field(default_factory=Counter)
     used: dict[str, int] = field(default_factory=dict)
 
 
@@ -41,8 +43,7 @@ def recounted(lines: Iterable[bytes], *, since: int, until: int, late_ms: int, f
     for entry in entries:
         if since <= entry["t"] < until:
             sums.types[entry["type"]] += 1
-            if entry["type"] == "access.denied":
-                sums.denied[entry["reason"]] += entry.get("count", 1)
+            _many(sums, entry)
         if "call_id" in entry:
             calls[entry["tenant"], entry["call_id"]].append(entry)
             if "kid" in entry and entry["client"] != "gateway":
@@ -52,6 +53,19 @@ def recounted(lines: Iterable[bytes], *, since: int, until: int, late_ms: int, f
         for stretch in _stretches(call):
             _stretch(sums, stretch, since, until, newest, forgotten_ms)
     return sums
+
+
+def _many(sums: Sums, entry: dict[str, Any]) -> None:
+    """Entries that stand for as many as they say."""
+    match entry["type"]:
+        case "access.denied":
+            sums.denied[entry["reason"]] += entry.get("count", 1)
+        case "request.refused":
+            sums.refused[entry["reason"]] += entry.get("count", 1)
+        case "card.found":
+            sums.cards[entry["client"]] += entry.get("count", 1)
+        case _:
+            pass
 
 
 def _stretches(call: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ import orjson
 from gateway.audit import row
 from gateway.audit.chain import link
 from gateway.audit.entry import Entry, EntryType, RecorderEntry, healed
-from gateway.model import Action, CallKey, Evidence, Fault, RecorderState
+from gateway.model import Action, CallKey, Device, Evidence, Fault, RecorderState
 from gateway.store.contract import TrailEntry, bucket
 
 BEGIN = 1_790_000_000_000
@@ -139,6 +139,20 @@ class Tale:
         self.system(EntryType.CONFIGURATION_CHANGED)
         if self.random.random() < 0.3:
             self.system(EntryType.VERIFICATION_FAILED, count=2, checkpoint=4)
+        for _ in range(self.random.randint(0, 3)):
+            count, reason = self.random.choice((None, 30)), self.random.choice(("invalid-request", "rate-limited"))
+            self.system(EntryType.REQUEST_REFUSED, reason=reason, address="10.1.2.3", count=count)
+        if self.random.random() < 0.5:
+            self.system(EntryType.CARD_FOUND, client="crm", kid="k1crm000", count=self.random.choice((None, 12)))
+        self.lost_and_found()
+
+    def lost_and_found(self) -> None:
+        self.system(EntryType.DEVICE_LOST, device=Device.JOURNAL, reason="timeout-error")
+        away = RecorderEntry(backend="pbx", state=RecorderState.UNKNOWN, error=Fault.CIRCUIT_OPEN)
+        self.system(EntryType.RECORDER_LOST, recorders=(away,))
+        self.at += 90_000
+        self.system(EntryType.DEVICE_RECOVERED, device=Device.JOURNAL, away_ms=90_000)
+        self.system(EntryType.RECORDER_RECOVERED, recorders=(replace(away, error=None),), away_ms=90_000)
 
 
 def recorders(state: RecorderState, error: Fault | None = None) -> tuple[RecorderEntry, ...]:

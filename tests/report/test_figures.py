@@ -5,14 +5,15 @@ from __future__ import annotations
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import orjson
 import pytest
 from recount import Sums, recounted
 from tales import BEGIN, Tale, dice, recorders, some_tale
 
-from gateway.audit.entry import Entry, EntryType
-from gateway.model import Action, Fault, RecorderState
+from gateway.audit.entry import Entry, EntryType, RecorderEntry
+from gateway.model import Action, Device, Fault, RecorderState
 from gateway.report.calls import Outcome
 from gateway.report.figures import Figures, Limits
 from gateway.report.window import Window
@@ -52,6 +53,8 @@ def sums(figures: Figures) -> Sums:
         drifts=figures.drifts.count,
         forgotten=figures.forgotten.count,
         denied=figures.access.denied,
+        refused=figures.access.refused,
+        cards=figures.access.cards,
         used={kid: use.last for kid, use in figures.access.keys.items()},
     )
 
@@ -88,6 +91,8 @@ def test_windows_add_up(seed: int) -> None:
     edge = BEGIN + (tale.at - BEGIN) // 2
     early, late, whole = (sums(counted(lines, window)) for window in (Window(until=edge), Window(since=edge), Window()))
     assert early.types + late.types == whole.types
+    assert early.refused + late.refused == whole.refused
+    assert early.cards + late.cards == whole.cards
     assert early.outcomes + late.outcomes == whole.outcomes
     assert sorted(early.exposures + late.exposures) == whole.exposures
     assert early.redactions + late.redactions == whole.redactions
@@ -250,6 +255,44 @@ def test_controls_begin_and_end() -> None:
     assert store.end is not None
     assert store.end - store.begin == 50_000
     assert (found["clocks apart"].name, figures.controls.skew_ms) == ("gw-9", 4_000)
+
+
+def lost(kind: EntryType, backend: str = "", **members: Any) -> Entry:  # noqa: ANN401 -- any member of an entry
+    entry = Entry(type=kind, tenant="gateway", call_id=None, op="o", node="gw-1", node_ms=0)
+    away = RecorderEntry(backend=backend, state=RecorderState.UNKNOWN, error=Fault.CIRCUIT_OPEN)
+    return replace(entry, recorders=(away,) if backend else (), **members)
+
+
+def test_what_was_lost_and_found_is_a_failure_with_both_ends() -> None:
+    """Each process' own sight of a device and of a recorder is paired, and ends with the process; what says for how
+    long it was away has a begin though nobody told of it; what is no request, and no card number, is no failure."""
+    figures = of(
+        lost(EntryType.DEVICE_LOST, device=Device.STORE, reason="timeout-error"),
+        lost(EntryType.DEVICE_LOST, device=Device.JOURNAL),
+        lost(EntryType.DEVICE_LOST, device=Device.STORE, node="gw-2"),
+        lost(EntryType.RECORDER_LOST, "pbx"),
+        lost(EntryType.REQUEST_REFUSED, reason="invalid-request", count=40),
+        lost(EntryType.CARD_FOUND, client="crm"),
+        lost(EntryType.DEVICE_RECOVERED, device=Device.STORE, away_ms=10),
+        lost(EntryType.RECORDER_RECOVERED, "verba_eu", away_ms=5_000),
+        lost(EntryType.GATEWAY_STOPPED, node="gw-2"),
+        lost(EntryType.RECORDER_LOST, "verba_eu", node="gw-3"),
+    )
+    found = {(one.kind, one.name): one.span for one in figures.controls.failures}
+    assert set(found) == {
+        ("device", "store of gw-1"),
+        ("device", "journal of gw-1"),
+        ("device", "store of gw-2"),
+        ("recorder", "pbx"),
+        ("recorder", "verba_eu"),
+    }
+    store, pbx = found["device", "store of gw-1"], found["recorder", "pbx"]
+    assert [*store.causes, *pbx.causes] == ["timeout-error", "circuit-open"]
+    assert (store.end is None, found["device", "store of gw-2"].end is None, pbx.end) == (False, False, None)
+    assert found["device", "journal of gw-1"].end is None
+    assert figures.first is not None
+    assert found["recorder", "verba_eu"].begin < figures.first
+    assert figures.access.changes.count == 0
 
 
 def test_an_empty_trail_and_an_empty_time() -> None:

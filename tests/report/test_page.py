@@ -12,6 +12,7 @@ import orjson
 import pytest
 from tales import BEGIN, CLIENTS, KEY, Tale, dice, some_tale
 
+from gateway.audit.entry import EntryType
 from gateway.audit.findings import Finding, Kind, Verdict
 from gateway.audit.keyring import Keyring
 from gateway.cards import holds_card, scrub
@@ -202,6 +203,18 @@ def test_every_detail_of_a_failure_is_shown() -> None:
         assert f"<strong>{part['backend']}</strong>: {part['state']}" in text
         assert part["error"] in text
     assert f"bucket {failed['bucket']}, number {failed['seq']}, link {failed['hash'][:12]}…" in plain
+
+
+def test_what_was_no_request_and_where_a_card_number_was_is_counted() -> None:
+    """Each as often as its entries say; the requirement's row names the application."""
+    tale = Tale(random=dice(11))
+    tale.system(EntryType.REQUEST_REFUSED, reason="invalid-request", address="10.1.2.3")
+    tale.system(EntryType.REQUEST_REFUSED, reason="invalid-request", address="10.1.2.3", count=40)
+    tale.system(EntryType.CARD_FOUND, client="crm", kid="k1crm000", count=3)
+    plain = " ".join(" ".join(elements(page(tale.lines())).text).split())
+    assert "What never became a request reason times invalid-request 41" in plain
+    assert "41 more were no requests." in plain
+    assert "Found 3 times in requests; sent by: crm." in plain
 
 
 def test_the_rows_of_the_standard_are_all_there() -> None:
