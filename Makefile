@@ -14,7 +14,7 @@ test: $(VENV)/.dev  ## environment + what the tests need + tests
 
 soak: $(VENV)/.dev  ## the same tests with the numbers of a long night
 	SOAK=1 MODEL_WIDER=1 SIM_SEEDS=$(or $(SEEDS),200000) $(BIN)/pytest -q -s -rs -o timeout=0 tests/audit tests/model tests/simulation tests/store/test_failovers.py tests/crash \
-		tests/fuzz tests/system/test_described.py
+		tests/fuzz tests/system
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check gateway tests
