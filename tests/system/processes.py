@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -81,13 +81,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @contextmanager
 def started(
-    *arguments: str, cwd: Path, errors: Path, environ: Mapping[str, str] | None = None
+    *arguments: str, cwd: Path, errors: Path, environ: Mapping[str, str] | None = None, output: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ended with the block, if it is not over by then."""
-    with errors.open("ab") as stream:
-        popen = subprocess.Popen(
-            [SCRIPT, *arguments], cwd=cwd, env=environment(environ), stdout=subprocess.PIPE, stderr=stream
-        )
+    """A process that is ended with the block, if it is not over by then. What it says goes to the file `output`; in
+    the pipe that there is otherwise, it waits once nobody reads."""
+    with errors.open("ab") as stream, output.open("ab") if output else nullcontext(subprocess.PIPE) as said:
+        popen = subprocess.Popen([SCRIPT, *arguments], cwd=cwd, env=environment(environ), stdout=said, stderr=stream)
         try:
             yield popen
         finally:

@@ -138,10 +138,10 @@ class Pods:
             "GATEWAY_STORE__DIRECTORY": str(home),
         }
         file = str(self.mount / "gateway.yaml")
-        with started("serve", "--config", file, cwd=home, errors=home / "stderr", environ=environ) as popen:
+        log = home / "log"
+        with started("serve", "--config", file, cwd=home, errors=home / "stderr", environ=environ, output=log):
             yield
-            popen.terminate()
-            self.said.append((popen.stdout.read() if popen.stdout else b"").decode())
+        self.said.append(log.read_text())
 
 
 def listens(port: int) -> bool:

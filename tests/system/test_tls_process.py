@@ -45,6 +45,7 @@ class Gateway:
     def __init__(self, house: House) -> None:
         self.house = house
         self.port, self.admin = free_port(), free_port()
+        self.log = house.home / "log"
         house.tree["listen"] |= {"port": self.port, "admin_port": self.admin}
         house.set("clients.crm.token", "none")
         house.set("clients.crm.scopes", ["redaction:read"])
@@ -58,7 +59,8 @@ class Gateway:
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         home = self.house.home
         arguments = ("serve", "--config", str(self.house.file))
-        with started(*arguments, cwd=home, errors=home / "stderr", environ=self.house.environ) as popen:
+        files = {"errors": home / "stderr", "output": self.log}
+        with started(*arguments, cwd=home, environ=self.house.environ, **files) as popen:
             until(lambda: popen.poll() is not None or _listens(self.port))
             yield popen
 
@@ -121,8 +123,8 @@ def test_certificates_are_demanded_bound_and_renewed_while_it_runs(house: House)
         ends = renewed.certificate.not_valid_after_utc.timestamp()
         until(lambda: gateway.metric('certificate_expires_timestamp_seconds{certificate="listen.tls.c') == ends)
         popen.terminate()
-        said = (popen.stdout.read() if popen.stdout else b"").decode()
         assert popen.wait(60) == 0
+    said = gateway.log.read_text()
     assert '"certificates.refused"' in said
     assert '"certificates.taken"' in said
     assert "PRIVATE KEY" not in said
