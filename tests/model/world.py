@@ -149,21 +149,34 @@ def recorders(count: int) -> tuple[Recorder, ...]:
 
 def key(world: World) -> Hashable:
     """The same for two worlds in which the same can happen: recorders and pods are alike."""
-    return min((_turned(world, turn) for turn in permutations(range(len(world.truth)))), key=repr)
+    turned = [_turned(world, turn) for turn in permutations(range(len(world.truth)))]
+    return _whole(world), turned[0] if _all_alike(turned) else min(turned, key=repr)
+
+
+def _all_alike(turned: list[Hashable]) -> bool:
+    """As it is for one recorder, and for several of which the same is to be said: nothing is left to choose."""
+    return all(other == turned[0] for other in turned[1:])
+
+
+def _whole(world: World) -> Hashable:
+    """What is not of one recorder."""
+    redaction = world.redaction
+    return (
+        tuple((hold.key.name, int(hold.parties)) for hold in redaction.holds),
+        _order(world),
+        _since(redaction.loose_before, world.now),
+        world.budget.key(),
+    )
 
 
 def _turned(world: World, turn: tuple[int, ...]) -> Hashable:
     redaction, now = world.redaction, world.now
     return (
-        tuple((hold.key.name, int(hold.parties)) for hold in redaction.holds),
         _recorders(redaction, now, turn),
-        _order(world),
-        _since(redaction.loose_before, now),
-        tuple(int(world.truth[number]) for number in turn),
-        tuple(sorted((turn[m.recorder], int(m.left), m.dies - now) for m in world.messages)),
+        tuple([int(world.truth[number]) for number in turn]),
+        tuple(sorted([(turn[m.recorder], int(m.left), m.dies - now) for m in world.messages])),
         _works(world, turn),
-        tuple(None if (at := world.drifted[number]) is None else _since(at, now) for number in turn),
-        world.budget.key(),
+        tuple([None if (at := world.drifted[number]) is None else _since(at, now) for number in turn]),
     )
 
 
@@ -171,7 +184,7 @@ def _recorders(redaction: Redaction, now: int, turn: tuple[int, ...]) -> Hashabl
     """What was seen of a closed redaction's recorders is forgotten when it begins anew."""
     if not redaction.open or not redaction.recorders:
         return redaction.open
-    return tuple((_seen(redaction.recorders[n].seen, now), redaction.recorders[n].fault is None) for n in turn)
+    return tuple([(_seen(redaction.recorders[n].seen, now), redaction.recorders[n].fault is None) for n in turn])
 
 
 def _since(at: int, now: int) -> int:
@@ -191,7 +204,9 @@ def _order(world: World) -> Hashable:
 
 def _works(world: World, turn: tuple[int, ...]) -> Hashable:
     """Pods are numbered anew in the order in which their work is met."""
-    shown = sorted(((_work(world, work, turn), work.pod) for work in world.works), key=repr)
+    shown = [(_work(world, work, turn), work.pod) for work in world.works]
+    if len(shown) > 1:
+        shown.sort(key=repr)
     pods: dict[int, int] = {}
     return tuple((what, pods.setdefault(pod, len(pods))) for what, pod in shown)
 
@@ -207,7 +222,7 @@ def _work(world: World, work: Work, turn: tuple[int, ...]) -> Hashable:
         int(work.left),
         max(work.loose_before - now, 0) if work.kind == "mute" else 0,
         max(work.dies - now, 0) if work.kind != "look" else 0,
-        tuple(_result(work, number, now, late=late) for number in turn),
+        tuple([_result(work, number, now, late=late) for number in turn]),
         work.overtaken and not late,
     )
 
