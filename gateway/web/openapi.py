@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import orjson
@@ -71,6 +72,7 @@ def document() -> Schema:
     }
 
 
+@cache
 def text() -> str:
     """The description as it is printed, served and kept."""
     return orjson.dumps(document(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
