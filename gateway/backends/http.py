@@ -239,7 +239,8 @@ class HttpClient:
     def __init__(self, settings: BackendSettings, *, beside: HttpClient | None = None) -> None:
         self._settings = settings
         self._beside = beside
-        self._tls = settings.tls()
+        # Plain http stays so, redirects are refused: it does without the system's authorities, which are slow to read.
+        self._tls = settings.tls() if URL(settings.base_url).scheme == "https" else True
         self._opened: aiohttp.ClientSession | None = None
 
     async def exchange(self, request: HttpRequest, *, deadline: float) -> HttpReply:

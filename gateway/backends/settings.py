@@ -90,6 +90,11 @@ class BackendSettings(Related, BaseModel):
         if self.client_key is not None and self.client_certificate is None:
             raise ValueError("client_key: needs client_certificate")
 
+    def has_usable_files(self) -> None:
+        """`ValueError` for a file that TLS cannot use; the system's authorities, which are many, are not read."""
+        if self.ca_file is not None or self.client_certificate is not None:
+            self.tls()
+
     def check_transport(self, field: str, base_url: str) -> None:
         """`ValueError` when `base_url`, configured as `field`, may not be spoken to in the clear."""
         url = URL(base_url)
@@ -113,4 +118,4 @@ class BackendSettings(Related, BaseModel):
         except OSError:
             raise ValueError("client_certificate, client_key: cannot be read as a PEM pair") from None
 
-    relations: ClassVar[tuple[Relation, ...]] = (has_sound_transport, has_whole_certificate, tls)
+    relations: ClassVar[tuple[Relation, ...]] = (has_sound_transport, has_whole_certificate, has_usable_files)

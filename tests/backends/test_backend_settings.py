@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
 
+from gateway.backends.http import HttpClient
 from gateway.backends.settings import BackendSettings, is_loopback
 
 if TYPE_CHECKING:
@@ -76,3 +78,13 @@ def test_every_setting_says_what_it_is_for() -> None:
     """Each setting has a description, which the settings' documentation is made of."""
     own = BackendSettings.model_fields.items()
     assert [name for name, field in own if name != "vendor" and not field.description] == []
+
+
+def test_the_systems_authorities_are_read_for_https_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are many and slow to read: not to check settings that name no file, and not for plain http."""
+    read: list[ssl.SSLContext] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda context, *_: read.append(context))
+    settings = [BackendSettings.model_validate({"base_url": url}) for url in ("http://127.0.0.1", "https://h.example")]
+    assert read == []
+    clients = [HttpClient(one) for one in settings]
+    assert [client._tls for client in clients] == [True, *read]
