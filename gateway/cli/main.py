@@ -1,13 +1,16 @@
-"""The parser, and what every command has in common: the configuration file and the exit codes."""
+"""The parser, and what every command has in common: the configuration file and the exit codes.
+
+A command's module is imported when it is asked for: each needs other parts, and all together start slowly.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import gateway
-from gateway.cli import audit, check, describe, keys, sandbox, serve
 from gateway.cli.exits import CONFIGURATION, WRONG
 from gateway.settings import ConfigurationError
 from gateway.store.contract import StoreUnavailable, StoreUnfit
@@ -15,10 +18,13 @@ from gateway.store.contract import StoreUnavailable, StoreUnfit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MODULES = {name: name for name in ("serve", "check", "keys", "audit", "sandbox")} | {"openapi": "describe"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0 fine, 1 something is wrong, 2 usage, 78 configuration."""
-    parsed = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parsed = _parser(*words[:1]).parse_args(words)
     try:
         code: int = parsed.run(parsed)
     except ConfigurationError as error:
@@ -34,12 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: str = "") -> argparse.ArgumentParser:
+    """With the command that is asked for, or with all where none is: then help or what is wrong is to be printed."""
     parser = argparse.ArgumentParser(prog="redaction-gateway", description=gateway.__doc__)
     parser.add_argument("--version", action="version", version=gateway.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (serve, check, keys, audit, sandbox, describe):
-        command.add(commands)
+    for name in [asked] if asked in MODULES else MODULES:
+        import_module(f"gateway.cli.{MODULES[name]}").add(commands)
     return parser
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import doom
 import orjson
 
+import gateway.cli.serve  # noqa: F401 -- once before the forks, not in each
 from gateway.audit import journal
 from gateway.cli.main import main
 from gateway.store.watch import StoreWatch
