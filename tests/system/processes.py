@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -60,12 +61,48 @@ def ask(method: str, url: str, *, key: str | None = None, body: object = None) -
             return Reply(status=error.code, headers=error.headers, body=error.read())
 
 
+_forks: list[subprocess.Popen[bytes]] = []
+
+
+@contextmanager
+def forking() -> Iterator[None]:
+    """What `run` needs."""
+    forks = Path(__file__).with_name("forks.py")
+    with subprocess.Popen([sys.executable, forks], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
+        _forks.append(popen)
+        try:
+            yield
+        finally:
+            _forks.remove(popen)
+            _stdin(popen).close()
+
+
 def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """One command to its end."""
+    """One command to its end, in a process of its own that does not import everything anew; `script` does."""
+    (popen,) = _forks
+    with tempfile.TemporaryDirectory() as directory:
+        out, err = Path(directory, "out"), Path(directory, "err")
+        out.touch()
+        err.touch()
+        files = {"out": str(out), "err": str(err)}
+        order = {"words": arguments, "cwd": str(cwd), "environ": environment(environ), **files}
+        _stdin(popen).write(orjson.dumps(order) + b"\n")
+        _stdin(popen).flush()
+        code: int = orjson.loads(_line(popen.stdout))["code"]
+        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
+
+
+def _stdin(popen: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert popen.stdin is not None
+    return popen.stdin
+
+
+def script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """As an operator types it."""
     return subprocess.run(
         [SCRIPT, *arguments],
         cwd=cwd,
-        env=environment(environ),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,

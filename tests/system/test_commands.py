@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 import yaml
-from processes import ask, run, sandbox, started, until
+from processes import ask, run, sandbox, script, started, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMANDS = ("serve", "check", "keys", "sandbox", "openapi")
+COMMANDS = ("serve", "check", "keys", "audit", "sandbox", "openapi")
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -165,6 +165,6 @@ def test_the_document_that_is_printed_is_the_one_that_is_shipped(directory: Path
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(directory: Path, command: str) -> None:
-    """`--help` of each is 0."""
-    helped = run(command, "--help", cwd=directory)
+    """`--help` of each is 0, typed as it is documented, with nothing imported before."""
+    helped = script(command, "--help", cwd=directory)
     assert (helped.returncode, "usage:" in helped.stdout) == (0, True)
