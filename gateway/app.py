@@ -49,6 +49,7 @@ from gateway.web.server import Bind, listening
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from gateway.audit.device import Recalled
     from gateway.auth.notices import Notices
     from gateway.model import Redaction
     from gateway.reload import Configuration
@@ -87,7 +88,9 @@ async def running(settings: Settings, configuration: Configuration | None = None
         recalled = await journal.open()
         stack.push_async_callback(journal.close)
         parts = _tools(settings, watch.store, clock, metrics, journal)
-        parts.ledger.local.recall(recalled)
+        recall = _recall(parts)
+        recall(recalled)
+        journal.recalled = recall
         parts.ledger.catchup.claim = _claim(parts)
         stack.push_async_callback(parts.recorders.close)
         healer = Healer(parts.ledger, journal, watch, raw, scribe=parts.scribe)
@@ -170,6 +173,13 @@ async def _sealed(settings: Settings, store: RedisStore, clock: Clock, metrics: 
     verification = Watch(seals, keyring, register, node=_node(), clock=clock, metrics=metrics)
     async with sealer.sealing(), verification.watching():
         yield register
+
+
+def _recall(parts: Tools) -> Callable[[Recalled], None]:
+    def recall(recalled: Recalled) -> None:
+        parts.ledger.local.recall(recalled, lands_before=parts.sharing.lands_before())
+
+    return recall
 
 
 def _claim(parts: Tools) -> Callable[[Redaction], Awaitable[int]]:

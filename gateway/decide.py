@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.evidence import knowing, protected, recorder_state
-from gateway.meant import found, merged, over
+from gateway.meant import awaited, merged, over, told
 from gateway.model import BLAME, Blame, Fault, Order, OrderKind, Parties, Result, union
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ def mute(redaction: Redaction, event: MuteAsked) -> Redaction:
     """The hold is there (again), its recorders are part of the call, and an unmute under way has lost."""
     if not redaction.open:
         redaction = _reopened(redaction, event)
+    recorders = merged(redaction.recorders, event.recorders, retarget=event.retarget)
     return _next(
         redaction,
         replace(
             redaction,
             holds=_held(redaction.holds, event.hold),
-            recorders=merged(redaction.recorders, event.recorders, retarget=event.retarget),
+            recorders=awaited(recorders, event.at),
+            void=redaction.void and not any(recorder.waiting for recorder in recorders),
             order=None,
             extension=event.extension or redaction.extension,
         ),
@@ -160,7 +162,7 @@ def _learned(redaction: Redaction, event: Reported) -> Redaction:
         for recorder in redaction.recorders
     )
     known = any(result.seen is not None for result in event.results.values())
-    recorders = tuple(knowing(recorder, event.results) for recorder in recorders)
+    recorders = tuple(recorder if recorder.waiting else knowing(recorder, event.results) for recorder in recorders)
     return replace(redaction, recorders=recorders, void=redaction.void and not known)
 
 
@@ -171,13 +173,7 @@ def _told(redaction: Redaction, recorder: Recorder, event: Reported) -> Recorder
         return recorder
     if result.seen is not None and recorder.seen is not None and result.seen.at < recorder.seen.at:
         return recorder
-    seen = result.seen if result.fault is None else _still(recorder, result)
-    return replace(found(recorder, result), seen=seen, fault=result.fault)
-
-
-def _still(recorder: Recorder, result: Result) -> Observation | None:
-    """After a fault what was seen before is kept to be shown; `fault` already says that it proves nothing."""
-    return result.seen or recorder.seen
+    return told(recorder, result)
 
 
 class Settled(enum.StrEnum):

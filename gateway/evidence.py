@@ -22,7 +22,9 @@ RETRY_MS = 1_000  # a call whose mute is not proven is tried again at most this 
 ORDER_GRACE_MS = 500  # an order is abandoned only so long after it can have landed
 LATE_MS = 15_000  # how long a vendor may take to carry out what it has accepted
 WARY_MS = 1_000  # how often a call is looked at for so long
-LATER_CALL_MS = 2_000  # how often an extension is looked at: a call that begins later is silent within three seconds
+LATER_CALL_MS = (
+    2_000  # how often recorders are looked at where a call may begin later: it is silent within three seconds
+)
 CALLS_KNOWN = 32  # ids of calls that are kept of one recorder
 NEXT_CALL_MS = 60_000  # how long a recorder waits for the "next" call (Verba's own figure, V)
 
@@ -46,13 +48,13 @@ def covers(seen: Observation | None, wanted: Parties) -> bool:
 
 
 def knowing(recorder: Recorder, results: Mapping[str, Result]) -> Recorder:
-    """The recorder with the ids of the calls that were seen now, too; of many the newest."""
+    """The recorder with the ids of the calls that were seen now, too; of many the newest, and all that are there."""
     result = results.get(recorder.backend)
     seen = result.seen if result else None
     if seen is None or seen.calls <= set(recorder.calls):
         return recorder
     older = (call for call in recorder.calls if call not in seen.calls)
-    return replace(recorder, calls=(*older, *sorted(seen.calls))[-CALLS_KNOWN:])
+    return replace(recorder, calls=(*older, *sorted(seen.calls))[-max(CALLS_KNOWN, len(seen.calls)) :])
 
 
 def recorder_state(recorder: Recorder, wanted: Parties) -> RecorderState:
@@ -88,6 +90,7 @@ def proven(redaction: Redaction, recorder: Recorder, *, now: int, policy: Policy
     seen = recorder.seen
     return (
         recorder.fault is None
+        and not recorder.waiting
         and seen is not None
         and covers(seen, redaction.wanted)
         and seen.at >= redaction.loose_before
@@ -108,22 +111,18 @@ def protected(redaction: Redaction, *, now: int, policy: Policy) -> bool:
 def pending(redaction: Redaction, *, now: int) -> bool:
     """The redaction waits for a call that has not begun, within its minute. At recorders where it has begun it is
     silent."""
-    awaited = [_awaited(recorder) for recorder in redaction.recorders]
+    awaited = [_awaited(recorder, now) for recorder in redaction.recorders]
     silent = (r.fault is None and covers(r.seen, redaction.wanted) for r in redaction.recorders)
-    return (
-        redaction.open
-        and any(awaited)
-        and now < redaction.requested_at + NEXT_CALL_MS
-        and all(one or other for one, other in zip(awaited, silent, strict=True))
-    )
+    return redaction.open and any(awaited) and all(one or other for one, other in zip(awaited, silent, strict=True))
 
 
-def _awaited(recorder: Recorder) -> bool:
+def _awaited(recorder: Recorder, now: int) -> bool:
     """Asked for the next call only; or for the one that is there first, and there is none."""
-    statuses = recorder.target.call_status
-    if statuses == (CallStatus.NEXT,):
-        return recorder.fault in {None, Fault.NO_SUCH_CALL, Fault.NOT_PROVEN}
-    return CallStatus.NEXT in statuses and recorder.fault is Fault.NO_SUCH_CALL
+    if CallStatus.NEXT not in recorder.target.call_status or now >= recorder.asked_at + NEXT_CALL_MS:
+        return False
+    return recorder.fault in (
+        {None, Fault.NO_SUCH_CALL, Fault.NOT_PROVEN} if recorder.waiting else {Fault.NO_SUCH_CALL}
+    )
 
 
 def verdict(faults: Iterable[Fault]) -> Blame | None:
@@ -145,7 +144,7 @@ def _calm_ms(redaction: Redaction, *, now: int, policy: Policy) -> int:
     """To the next look at a call that is proven silent: soon while an order may yet be carried out, or where another
     call may come."""
     calm = policy.reassert_ms - _early_ms(redaction, policy)
-    if any(recorder.target.call_id is None for recorder in redaction.recorders):
+    if any(r.target.call_id is None or r.fault is Fault.NO_SUCH_CALL for r in redaction.recorders):
         calm = min(calm, LATER_CALL_MS)
     wary = redaction.ordered_at > 0 and now < redaction.ordered_at + LATE_MS
     return min(calm, WARY_MS) if wary else calm

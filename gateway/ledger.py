@@ -30,6 +30,7 @@ from gateway.model import Action, Device, Redaction
 from gateway.step import Draft, Recorded, Step
 from gateway.store.codec import encode
 from gateway.store.contract import Change, Committed, Stored, StoreUnavailable, bucket
+from gateway.turns import Turns
 from gateway.view import TrailView
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Ledger:
         self._journal = trail
         self._known: OrderedDict[CallKey, Stored] = OrderedDict()
         self._writing: set[asyncio.Task[bool]] = set()
+        self._turns = Turns()
 
     # ── for whoever has something to write or to know ──
 
@@ -148,6 +150,10 @@ class Ledger:
     async def _step(self, key: CallKey, step: Step[_T], drafts: list[Draft[_T]]) -> Recorded[_T]:
         deadline = self._clock.deadline(step.within)
         await self.catchup.heal(key, within=step.within)
+        async with self._turns.of(key, within=self._left(deadline)):
+            return await self._taken(key, step, drafts, deadline)
+
+    async def _taken(self, key: CallKey, step: Step[_T], drafts: list[Draft[_T]], deadline: float) -> Recorded[_T]:
         before, guessed = self._known.get(key), True
         for _ in range(ROUNDS):
             try:

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.decide import loosened
 from gateway.mend import Missed
 from gateway.model import CallKey, HoldKey
 from gateway.store.codec import decode
@@ -142,12 +143,18 @@ class LocalCalls:
         if (local := self._calls.get(key)) is not None and not local.lacking:
             del self._calls[key]
 
-    def recall(self, recalled: Recalled) -> None:
-        """What a process before this one left behind."""
-        for kept in recalled.states:
-            redaction = decode(kept.state)
+    def recall(self, recalled: Recalled, *, lands_before: int) -> None:
+        """What a process before this one left behind. Until `lands_before` (ms) a command of that time may land that
+        nobody here knows of: what was seen before proves nothing."""
+        for state in recalled.states:
+            redaction = decode(state.state)
             self.made(redaction.key, redaction).journaled = True
         self.lack(note for note in recalled.notes if not note.needed)
+        kept = {CallKey(tenant=state.tenant, call_id=state.call_id) for state in recalled.states}
+        noted = {CallKey(tenant=note.tenant, call_id=note.call_id) for note in recalled.notes}
+        for key in kept | noted:
+            if (local := self._calls.get(key)) is not None:
+                local.redaction = loosened(local.redaction, before=lands_before)
 
     def lack(self, notes: Iterable[Note]) -> None:
         """The store does not have these, oldest first: they come before whatever else it lacks."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.evidence import NEXT_CALL_MS
+from gateway.evidence import NEXT_CALL_MS, knowing
 from gateway.model import CallStatus, Fault
 
 if TYPE_CHECKING:
-    from gateway.model import Recorder, Redaction, Result
+    from collections.abc import Iterable, Mapping
+
+    from gateway.model import Observation, Recorder, Redaction, Result
+
+NEXT_GRACE_MS = 5_000  # a command for the next call gets there so late at most
 
 
 def merged(known: tuple[Recorder, ...], said: tuple[Recorder, ...], *, retarget: bool) -> tuple[Recorder, ...]:
@@ -23,13 +27,18 @@ def merged(known: tuple[Recorder, ...], said: tuple[Recorder, ...], *, retarget:
 def _kept(old: Recorder, new: Recorder) -> Recorder:
     if _elsewhere(old, new):
         return new
-    return _widened(old) if old.target.excluded and new.target.call_status != (CallStatus.NEXT,) else old
+    return _widened(old) if (old.waiting or old.target.excluded) and not new.waiting else old
 
 
 def _widened(old: Recorder) -> Recorder:
     """Somebody means the calls that are there, too, which so far were not meant."""
     statuses = (CallStatus.ONGOING, *(status for status in old.target.call_status if status is CallStatus.NEXT))
     return replace(old, target=replace(old.target, excluded=frozenset(), call_status=statuses), seen=None, fault=None)
+
+
+def awaited(recorders: tuple[Recorder, ...], at: int) -> tuple[Recorder, ...]:
+    """The minute of those that wait for a call begins anew."""
+    return tuple(replace(r, asked_at=at) if CallStatus.NEXT in r.target.call_status else r for r in recorders)
 
 
 def leaves(redaction: Redaction, said: tuple[Recorder, ...], *, retarget: bool) -> bool:
@@ -54,21 +63,49 @@ def _elsewhere(old: Recorder, new: Recorder) -> bool:
 
 
 def found(recorder: Recorder, result: Result) -> Recorder:
-    """The next call is an ongoing one once it is there: seen silent as it was asked to be, or where there was none.
-    From then on it is meant, and no later one."""
-    begun = result.seen is not None and (bool(result.seen.muted) or recorder.fault is Fault.NO_SUCH_CALL)
-    if CallStatus.NEXT not in recorder.target.call_status or not begun or result.fault is not None:
+    """The next call is an ongoing one once it is there. From then on it is meant, and no later one."""
+    if CallStatus.NEXT not in recorder.target.call_status:
         return recorder
+    if result.seen is None or not _begun(recorder, result.seen):
+        return replace(recorder, free=recorder.free or result.fault is Fault.NO_SUCH_CALL)
     left = tuple(status for status in recorder.target.call_status if status is not CallStatus.NEXT)
     return replace(recorder, target=replace(recorder.target, call_status=left or (CallStatus.ONGOING,)))
 
 
+def _begun(recorder: Recorder, seen: Observation) -> bool:
+    """It is seen where before there was none that is not meant. Where the ongoing one was asked for first: it is
+    silent. A recorder that never names its calls: the one that is there was live, and is silent as the next one was to
+    be."""
+    if recorder.free or not recorder.waiting:
+        return recorder.free or bool(seen.muted)
+    return recorder.seen is not None and not recorder.seen.muted and bool(seen.muted)
+
+
+def told(recorder: Recorder, result: Result) -> Recorder:
+    """What was seen is written down. After a fault what was seen before is kept to be shown, `fault` already says that
+    it proves nothing; not while it is a call that is not meant."""
+    after = found(recorder, result)
+    kept = None if after.waiting and result.fault is Fault.NO_SUCH_CALL else recorder.seen
+    return replace(after, seen=result.seen if result.fault is None else result.seen or kept, fault=result.fault)
+
+
+def named(recorders: Iterable[Recorder], results: Mapping[str, Result]) -> tuple[Recorder, ...]:
+    """The recorders with what they tell now of which calls they mean."""
+    return tuple(_named(recorder, results) for recorder in recorders)
+
+
+def _named(recorder: Recorder, results: Mapping[str, Result]) -> Recorder:
+    result = results.get(recorder.backend)
+    after = recorder if result is None else found(recorder, result)
+    return after if after.waiting else knowing(after, results)
+
+
 def over(redaction: Redaction, at: int) -> bool:
-    return (
-        bool(redaction.recorders)
-        and all(recorder.fault is Fault.NO_SUCH_CALL for recorder in redaction.recorders)
-        and not (
-            at < redaction.requested_at + NEXT_CALL_MS
-            and any(CallStatus.NEXT in recorder.target.call_status for recorder in redaction.recorders)
-        )
+    return bool(redaction.recorders) and all(
+        recorder.fault is Fault.NO_SUCH_CALL and not _awaits(recorder, at) for recorder in redaction.recorders
     )
+
+
+def _awaits(recorder: Recorder, at: int) -> bool:
+    """The vendor may still take the next call for it."""
+    return CallStatus.NEXT in recorder.target.call_status and at < recorder.asked_at + NEXT_CALL_MS + NEXT_GRACE_MS

@@ -191,7 +191,8 @@ class Recorder:
     """One backend that the call was routed to, and what is known of it.
 
     `seen` is None while nothing is known. `fault` is the last reason why it is not where it should be. `calls` are
-    the recorder's own ids of the calls that the target was seen to mean, the newest last.
+    the recorder's own ids of the calls that the target was seen to mean, the newest last. Where the next call is meant:
+    `asked_at` (ms) is when that was said last, and `free` that the call seen next is the one.
     """
 
     backend: str
@@ -201,6 +202,13 @@ class Recorder:
     seen: Observation | None = None
     fault: Fault | None = None
     calls: tuple[str, ...] = ()
+    asked_at: int = 0
+    free: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        """It means none of the calls that are there."""
+        return self.target.call_status == (CallStatus.NEXT,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

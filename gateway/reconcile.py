@@ -209,8 +209,10 @@ class Reconciler:
 
     async def _mute_again(self, found: Redaction, looked: Redaction, act: Act, deadline: float) -> Redaction:
         """Mute once more, and let the call rest for a while if that was in vain, too."""
-        began_at = asyncio.get_running_loop().time()
-        results = await self._tools.mute_all(self._unproven(looked), deadline, background=True)
+        began_at, unproven = asyncio.get_running_loop().time(), self._unproven(looked)
+        if not unproven.recorders:
+            return looked
+        results = await self._tools.mute_all(unproven, deadline, background=True)
         failing = [name for name, result in results.items() if not _mutes(result, looked)]
         if not failing:
             self._backoff.forget(looked.key)
@@ -220,9 +222,10 @@ class Reconciler:
         return muted
 
     def _unproven(self, redaction: Redaction) -> Redaction:
-        """With those recorders only that must be muted again; the others are left in peace."""
+        """With those recorders only that must be muted again; the others are left in peace. Who waits for the next call
+        has said so once, and mutes it when it is seen."""
         now, policy = self._tools.clock.ms(), self._tools.settings.policy
-        left = tuple(r for r in redaction.recorders if not proven(redaction, r, now=now, policy=policy))
+        left = tuple(r for r in redaction.recorders if not (r.waiting or proven(redaction, r, now=now, policy=policy)))
         return replace(redaction, recorders=left)
 
     def _rest_ms(self, found: Redaction, looked: Redaction, failing: list[str]) -> int:

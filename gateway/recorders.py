@@ -19,7 +19,7 @@ from gateway.backends.contract import BackendError, Command, NoSuchCall, NotSent
 from gateway.decide import let_go
 from gateway.evidence import covers
 from gateway.line import CONNECTIONS, Effort, Line
-from gateway.model import BLAME, Action, Blame, CallStatus, Evidence, Fault, Observation, Parties, Result
+from gateway.model import BLAME, Action, Blame, Evidence, Fault, Observation, Parties, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -115,11 +115,12 @@ class Recorders:
             return Result(fault=Fault.BUSY)
         action = Action.MUTE if left else Action.UNMUTE
         command = Command(action=action, target=recorder.target, muted=left)
-
-        def done(seen: Observation) -> bool:
-            return let_go(Result(seen=seen), left)
-
-        return await self._command(recorder, command, done, Effort(deadline=deadline))
+        if recorder.waiting and not self.backends[recorder.backend].capabilities.tells_calls:
+            waited = await self._plain(recorder, command, Effort(deadline=deadline))
+            return waited if waited.fault else Result(fault=Fault.NO_SUCH_CALL)  # what is there now is not meant
+        return await self._command(
+            recorder, command, lambda seen: let_go(Result(seen=seen), left), Effort(deadline=deadline)
+        )
 
     async def look(self, recorder: Recorder, *, deadline: float, background: bool = False, since: int = 0) -> Result:
         """What the recorder says now; a backend that cannot be asked leaves things as they were.
@@ -264,7 +265,7 @@ class Recorders:
         """Seconds to the next read of this effort, None for no more: where the vendor wants reads far apart,
         one at once and one last; in the background, where they are shared, just the one."""
         left = self._clock.left(effort.deadline)
-        if recorder.target.call_status == (CallStatus.NEXT,):
+        if recorder.waiting:
             return None
         if self.backends[recorder.backend].capabilities.read_interval_seconds:
             pause = 0.0 if effort.background else left - LAST_READ_SECONDS

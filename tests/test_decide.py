@@ -338,16 +338,52 @@ def test_the_next_call_has_its_minute() -> None:
     assert pending(redaction, now=1100)
     assert state(redaction) is RecorderState.UNKNOWN
     assert not pending(redaction, now=61_000)
-    assert not told(redaction, 61_000, {"a": Result(fault=Fault.NO_SUCH_CALL)}).open
+    late = told(redaction, 65_999, {"a": Result(fault=Fault.NO_SUCH_CALL)})
+    assert late.open  # the vendor got the command later, and its own minute is not over
+    ended = told(late, 66_000, {"a": Result(fault=Fault.NO_SUCH_CALL)})
+    assert (ended.open, ended.void) == (False, False)
+
+
+def test_every_mute_begins_the_minute_anew() -> None:
+    """A renewal, with or without the words, waits for a call as long as the first one did."""
+    target = Target(extension="8856", call_status=(CallStatus.NEXT,))
+    event = MuteAsked(at=1000, received_at=1000, hold=hold(), recorders=(recorder("a", target=target),), retarget=True)
+    waiting = told(decide.mute(FRESH, event), 1100, {"a": Result(fault=Fault.NO_SUCH_CALL)})
+    for said in (True, False):
+        renewed = decide.mute(waiting, replace(event, at=50_000, retarget=said))
+        renewed = told(renewed, 50_100, {"a": Result(fault=Fault.NO_SUCH_CALL)})
+        assert pending(renewed, now=109_000)
+        assert told(renewed, 109_000, {"a": Result(fault=Fault.NO_SUCH_CALL)}).open
+
+
+def test_a_present_call_is_not_the_next_one() -> None:
+    """A recorder that never names its calls: one that is seen silent proves nothing until there was none."""
+    target = Target(extension="8856", call_status=(CallStatus.NEXT,))
+    event = MuteAsked(at=1000, received_at=1000, hold=hold(), recorders=(recorder("a", target=target),))
+    present = told(decide.mute(FRESH, event), 1100, {"a": seen(Parties.BOTH, 1050)})
+    present = told(present, 1200, {"a": seen(Parties.BOTH, 1150)})
+    assert not is_protected(present, 1200)
+    assert pending(present, now=1200)
+    live = told(present, 1300, {"a": seen(Parties.NONE, 1250)})
+    assert not is_protected(live, 1300)
+    assert is_protected(told(live, 1400, {"a": seen(Parties.BOTH, 1350)}), 1400)
+    gone = told(present, 2000, {"a": Result(fault=Fault.NO_SUCH_CALL)})
+    begun = told(gone, 3000, {"a": replace(seen(Parties.NONE, 2950), fault=Fault.NOT_PROVEN)})
+    assert not is_protected(begun, 3000)
+    assert begun.recorders[0].target.call_status == (CallStatus.ONGOING,)
+    assert is_protected(told(begun, 4000, {"a": seen(Parties.BOTH, 3950)}), 4000)
 
 
 def test_a_second_holder_does_not_end_the_wait_for_the_next_call() -> None:
-    """Who asks for the ongoing call of the same extension joins the wait; another extension is another call."""
+    """Who asks for the ongoing call of the same extension means both; another extension is another call."""
     waiting = recorder("a", target=Target(extension="8856", call_status=(CallStatus.NEXT,)))
     redaction = decide.mute(FRESH, MuteAsked(at=1000, received_at=1000, hold=hold(), recorders=(waiting,)))
     now = recorder("a", target=Target(extension="8856"))
     event = MuteAsked(at=1001, received_at=1001, hold=hold("b"), recorders=(now,), retarget=True)
-    assert decide.mute(redaction, event).recorders == (waiting,)
+    (both,) = decide.mute(redaction, event).recorders
+    assert both.target == replace(waiting.target, call_status=(CallStatus.ONGOING, CallStatus.NEXT))
+    again = decide.mute(redaction, replace(event, recorders=(waiting,)))
+    assert [one.target for one in again.recorders] == [waiting.target]
     other = recorder("a", target=Target(extension="9999"))
     assert decide.mute(redaction, replace(event, recorders=(other,))).recorders == (other,)
 
@@ -517,3 +553,13 @@ def test_a_state_from_before_there_were_ids_is_read() -> None:
     assert codec.decode(json.dumps(old).encode()) == muted
     named = told(muted, 20, {"a": naming(15, "x")})
     assert codec.decode(codec.encode(named)) == named
+
+
+def test_a_recorder_without_the_call_is_soon_looked_at_again() -> None:
+    """An optional one gets the call later than the others: it is silent within three seconds all the same."""
+    both = told(
+        asked(FRESH, 0, names=("a", "b")), 50, {"a": seen(Parties.BOTH, 50), "b": Result(fault=Fault.NO_SUCH_CALL)}
+    )
+    late = replace(both, recorders=(both.recorders[0], replace(both.recorders[1], optional=True)))
+    assert is_protected(late, 60)
+    assert due_at(late, now=60, policy=POLICY) <= 60 + 2_000

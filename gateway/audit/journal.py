@@ -19,6 +19,7 @@ import structlog
 
 from gateway.audit.device import Recalled
 from gateway.audit.note import Ack, Kept, Note, Probe, Void, journal_key
+from gateway.audit.reading import confirmed, missing
 from gateway.audit.segments import SEGMENT_BYTES, Segments
 from gateway.metrics import Written
 from gateway.model import Device
@@ -77,21 +78,30 @@ class Journal:
         self._acked: defaultdict[int, OrderedDict[str, tuple[Ack, Note | None]]] = defaultdict(OrderedDict)
         self._work: asyncio.Task[None] | None = None
         self._lost_at: float | None = None  # on the loop's clock
+        self._unread = True
         self.up = False
         self.changed: Callable[[bool, str | None, int | None], None] = _nobody
         """Told when it comes up or goes down: why, or for how long it was away, in ms."""
+        self.recalled: Callable[[Recalled], None] = _nothing
+        """Given what was there when that could not be read at the start."""
 
     # ── for whoever owns it ──
 
     async def open(self) -> Recalled:
         """Read what is there and begin to write. A directory that cannot be used is a device that is down."""
-        recalled = Recalled()
+        recalled = await self._read()
+        self._work = asyncio.create_task(self._keep_writing())
+        return recalled or Recalled()
+
+    async def _read(self) -> Recalled | None:
+        """None where it cannot be read now. It is read before anything is written."""
         try:
             recalled = await self._in_thread(self._recall)
-            self._turned(up=True)
         except OSError as error:
             self._turned(up=False, reason=error)
-        self._work = asyncio.create_task(self._keep_writing())
+            return None
+        self._unread = False
+        self._turned(up=True)
         return recalled
 
     async def close(self) -> None:
@@ -158,11 +168,11 @@ class Journal:
         It reads all files, beside whoever writes. Raises `OSError` when they cannot be read.
         """
         await self._write_batch()
-        return await self._beside(partial(self._confirmed, buckets))
+        return await self._beside(lambda: confirmed(self._segments.read(), buckets))
 
     async def missing(self, calls: frozenset[tuple[str, str]]) -> tuple[Note, ...]:
         await self._write_batch()
-        return await self._beside(partial(self._missing, calls))
+        return await self._beside(lambda: missing(self._segments.read(), calls, self._unstored))
 
     # ── the loop ──
 
@@ -181,6 +191,8 @@ class Journal:
 
     async def _write_batch(self) -> None:
         """Everything that waits, one write, one sync."""
+        if self._unread:
+            return
         batch, self._waiting = self._waiting, []
         lazy, self._lazy = self._lazy, []
         lines: list[Line] = [*lazy, *(waiting.note for waiting in batch)]
@@ -204,6 +216,10 @@ class Journal:
 
     async def _probe(self) -> None:
         """Healthy is what was written and can be read again under its name."""
+        if self._unread:
+            if (recalled := await self._read()) is not None:
+                self.recalled(recalled)
+            return
         try:
             self._turned(up=await self._in_thread(self._written_and_read))
         except OSError as error:
@@ -318,29 +334,10 @@ class Journal:
                     pass
         return Recalled(notes=tuple(notes.values()), states=tuple(kept for _, kept in self._open.values()))
 
-    # ── in a thread beside ──
-
-    def _confirmed(self, buckets: frozenset[int]) -> dict[int, tuple[tuple[Note, Ack], ...]]:
-        notes: dict[str, Note] = {}
-        found: dict[int, dict[str, tuple[Note, Ack]]] = {number: {} for number in buckets}
-        for _, line in self._segments.read():
-            match line:
-                case Note(bucket=where) if where in buckets:
-                    notes[line.op] = line
-                case Ack(bucket=where) if where in buckets and line.op in notes:
-                    found[where][line.op] = (notes[line.op], line)
-                case _:
-                    pass
-        return {number: tuple(steps.values()) for number, steps in found.items()}
-
-    def _missing(self, calls: frozenset[tuple[str, str]]) -> tuple[Note, ...]:
-        notes: dict[str, Note] = {}
-        for _, line in self._segments.read():
-            if isinstance(line, Note) and not line.needed and (line.tenant, line.call_id) in calls:
-                notes.pop(line.op, None)
-                notes[line.op] = line
-        return tuple(note for op, note in notes.items() if op in self._unstored)
-
 
 def _nobody(_up: bool, _reason: str | None, _away_ms: int | None) -> None:  # noqa: FBT001 -- the event's own words
     """Nobody asked to be told."""
+
+
+def _nothing(_: Recalled) -> None:
+    """Nobody asked what was there."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from gateway.ledger import Ledger
-    from gateway.model import CallKey, Recorder, Target
+    from gateway.model import CallKey, Recorder
     from gateway.store.contract import Claims, Store
 
 AT_ONCE_MS = 1_000
@@ -179,7 +179,8 @@ def _since(key: CallKey, claims: Claims) -> int:
 def _held_calls(recorder: Recorder, held: set[str]) -> frozenset[str]:
     """The calls of an extension that others hold by their ids, where it has more than those; none where it is the
     extension that they hold."""
-    if recorder.target.call_id is not None or f"{recorder.backend}:{_place(recorder.target)}" in held:
+    places = {f"{recorder.backend}:{place}" for place in _places(recorder)}
+    if recorder.target.call_id is not None or places & held:
         return frozenset()
     ids = frozenset(call for call in recorder.calls if f"{recorder.backend}:call:{call}" in held)
     return ids if ids < frozenset(recorder.calls) else frozenset()
@@ -191,9 +192,15 @@ def names_of(recorders: Iterable[Recorder]) -> list[str]:
 
 def target_names(recorder: Recorder) -> frozenset[str]:
     """What a recorder's calls are known by: one of them is the same for every redaction that means a call."""
-    places = (_place(recorder.target), *(f"call:{call}" for call in recorder.calls))
-    return frozenset(f"{recorder.backend}:{place}" for place in places)
+    calls = (f"call:{call}" for call in recorder.calls)
+    return frozenset(f"{recorder.backend}:{place}" for place in (*_places(recorder), *calls))
 
 
-def _place(target: Target) -> str:
-    return f"call:{target.call_id}" if target.call_id is not None else f"extension:{target.extension}"
+def _places(recorder: Recorder) -> tuple[str, ...]:
+    """Who waits for an extension's next call does not mean those that it has, nor does who has found it later on."""
+    target = recorder.target
+    if target.call_id is not None:
+        return (f"call:{target.call_id}",)
+    if recorder.waiting:
+        return (f"next:{target.extension}",)
+    return () if target.excluded else (f"extension:{target.extension}",)

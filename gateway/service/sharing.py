@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway import decide
-from gateway.evidence import knowing
-from gateway.model import BLAME, Blame, CallStatus, Fault, Parties, Result
+from gateway.meant import named
+from gateway.model import BLAME, Blame, Fault, Parties, Result
 from gateway.service.claims import SKEW_MS, names_of
 from gateway.store.contract import StoreUnavailable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LANDS_SECONDS = 0.5  # what was sent has landed, or died on the way, so long after its deadline
 MUTE_STORE_SECONDS = 0.15  # a mute never waits longer for the store
 LATELY_MS = 1_000
-HURRIED_SECONDS = 0.02  # and hardly any more once it has waited in vain
+HURRIED_SECONDS = 0.05  # and hardly any more once it has waited in vain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Sharing:
         looks = (self._recorders.look(recorder, deadline=deadline, background=background) for recorder in asked)
         looked = {one.backend: result for one, result in zip(asked, await asyncio.gather(*looks), strict=True)}
         return Identified(
-            recorders=tuple(knowing(recorder, looked) for recorder in known.values()),
+            recorders=named(known.values(), looked),
             unknown={
                 name: Result(fault=_unsent(result.fault))
                 for name, result in looked.items()
@@ -72,12 +72,22 @@ class Sharing:
         return {name: seen for name, seen in known if seen is not None and seen.at >= since}
 
     async def sparing(self, recorders: tuple[Recorder, ...], deadline: float) -> tuple[Recorder, ...]:
-        """Where only the next call of an extension is meant, those that it has now are left out. Where nobody can tell
-        which those are none is: silent is the safe side."""
-        waiting = [recorder for recorder in recorders if self._waits(recorder)]
+        """Where only the next call of an extension is meant, those that it has now are left out. A recorder that could
+        name them and did not answer is to silence all that it finds: that is the safe side. One that never names them
+        is waited for until it has none."""
+        waiting = [recorder for recorder in recorders if recorder.waiting and recorder.target.call_id is None]
         looks = (self._recorders.look(recorder, deadline=deadline) for recorder in waiting)
         looked = {one.backend: result for one, result in zip(waiting, await asyncio.gather(*looks), strict=True)}
-        return tuple(_sparing(recorder, looked.get(recorder.backend)) for recorder in recorders)
+        return tuple(
+            self._sparing(recorder, looked[recorder.backend]) if recorder.backend in looked else recorder
+            for recorder in recorders
+        )
+
+    def _sparing(self, recorder: Recorder, looked: Result) -> Recorder:
+        if not self._nameless(recorder):
+            return replace(recorder, free=looked.fault is Fault.NO_SUCH_CALL)
+        present = looked.seen.calls if looked.seen else frozenset[str]()
+        return replace(recorder, target=replace(recorder.target, excluded=present), free=True)
 
     async def claimed(self, redaction: Redaction, *, within: float) -> Redaction:
         """An open redaction's claims may be missing: not confirmed in time, or lost by a failover. What others'
@@ -91,7 +101,7 @@ class Sharing:
     async def told(self, redaction: Redaction, results: Mapping[str, Result], *, within: float) -> Redaction:
         """Claim the calls that the recorders have told of. What was seen before somebody else's last command to them
         proves nothing."""
-        known = tuple(knowing(recorder, results) for recorder in redaction.recorders)
+        known = named(redaction.recorders, results)
         names = names_of(redaction.recorders)
         if not redaction.open or set(names_of(known)) <= set(names):
             return redaction
@@ -133,7 +143,10 @@ class Sharing:
             held = await self._claims.held(key, known.recorders, lands_before=lands_before, within=MUTE_STORE_SECONDS)
         except StoreUnavailable:
             return None
-        return None if held.backends or held.calls or held.unsure else held.own
+        if held.backends or held.calls or held.unsure:
+            await self._claims.release(key, held.own, over=False, landed=lands_before, within=MUTE_STORE_SECONDS)
+            return None
+        return held.own
 
     async def _sent(
         self, redaction: Redaction, recorder: Recorder, muted: Parties, deadline: float, *, background: bool
@@ -141,9 +154,6 @@ class Sharing:
         return await self._recorders.mute(
             recorder, muted, not_before=redaction.loose_before, deadline=deadline, background=background
         )
-
-    def _waits(self, recorder: Recorder) -> bool:
-        return self._nameless(recorder) and recorder.target.call_status == (CallStatus.NEXT,)
 
     def _quick(self, recorder: Recorder) -> bool:
         capabilities = self._recorders.backends[recorder.backend].capabilities
@@ -162,12 +172,6 @@ class Sharing:
 def _seen(looked: Mapping[str, Result]) -> Mapping[str, Observation]:
     pairs = ((name, result.seen) for name, result in looked.items() if result.fault is None)
     return {name: seen for name, seen in pairs if seen is not None}
-
-
-def _sparing(recorder: Recorder, looked: Result | None) -> Recorder:
-    if looked is None or looked.seen is None:
-        return recorder
-    return replace(recorder, target=replace(recorder.target, excluded=looked.seen.calls))
 
 
 def _unsent(fault: Fault | None) -> Fault:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway import decide
-from gateway.evidence import covers, knowing
+from gateway.evidence import covers
+from gateway.meant import named
 from gateway.service.claims import SKEW_MS, names_of
 from gateway.service.sharing import HURRIED_SECONDS, MUTE_STORE_SECONDS
 
@@ -107,4 +108,4 @@ def _is_old(result: Result, claimed: Claimed) -> bool:
 
 
 def _knowing(redaction: Redaction, results: Mapping[str, Result]) -> tuple[Recorder, ...]:
-    return tuple(knowing(recorder, results) for recorder in redaction.recorders)
+    return named(redaction.recorders, results)

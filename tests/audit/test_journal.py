@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from gateway.audit.device import Recalled
+
 
 ACK = Ack(op="op1", bucket=3, seq=7, link="ab" * 32)
 
@@ -312,6 +314,28 @@ async def test_a_journal_that_cannot_be_is_down_and_comes_by_itself(tmp_path: Pa
         assert not await journal.write(note("op1"))
         directory.unlink()
         await until(lambda: journal.up)
+        assert await journal.write(note("op2"))
+
+
+async def test_what_cannot_be_read_at_the_start_is_read_later(tmp_path: Path) -> None:
+    """Nothing is written before that; then whoever asked for it is given what the process before left behind."""
+    directory, aside = tmp_path / "journal", tmp_path / "aside"
+    async with opened(made(directory)) as _:
+        pass
+    before = made(directory)
+    async with opened(before):
+        assert await before.write(note("op1"))
+    directory.rename(aside)
+    directory.write_text("in the way")
+    journal = made(directory)
+    given: list[Recalled] = []
+    journal.recalled = given.append
+    async with opened(journal) as found:
+        assert (found.notes, found.states) == ((), ())
+        directory.unlink()
+        aside.rename(directory)
+        await until(lambda: journal.up)
+        assert [[one.op for one in recalled.notes] for recalled in given] == [["op1"]]
         assert await journal.write(note("op2"))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from bench import Bench, muted_now, recorded, silent, until
+from bench import Bench, Placed, muted_now, recorded, silent, until
 from lines import MATRIX, MODES, PROVING, Mode
 
 from gateway.model import CallStatus
@@ -188,3 +188,34 @@ async def test_the_ongoing_call_or_else_the_next_is_waited_for(bench: Bench, nam
     assert (waiting.status, waiting.protected) == (202, False)
     call = bench.join(placed, name)
     await until(lambda: muted_now(call))
+
+
+@pytest.mark.parametrize("first", ["number", "next"])
+@pytest.mark.parametrize("name", PROVING)
+async def test_the_present_call_and_the_next_are_held_by_themselves(bench: Bench, name: str, first: str) -> None:
+    """One redaction waits for the extension's next call while another mutes the present one: each is let go by its own
+    DELETE, whichever is the first, and no call that comes later is silent."""
+    number = bench.place(name, "extension")
+    waits = Placed(path_id=f"next-{number.path_id}", body={**number.body, "call_status": ["next"]}, calls=number.calls)
+    assert (await bench.put(number)).protected
+    waiting = await bench.put(waits)
+    assert (waiting.status, waiting.protected) == (202, False)
+    both = {"number": number, "next": waits}
+    for placed in (both.pop(first), *both.values()):
+        assert (await bench.release(placed)).status == 200
+        assert (await bench.get(placed)).status == 200
+    assert recorded(number.call, at=time.time_ns())
+    bench.lines[name].fake.end_call(number.call.call_id)
+    later = bench.join(number, name)
+    assert recorded(later, at=time.time_ns())
+
+
+@pytest.mark.parametrize("name", PROVING)
+async def test_who_waited_for_the_next_call_may_mean_the_present_one_too(bench: Bench, name: str) -> None:
+    """`next`, and then the same without it: the present call is silent before that is answered with 200."""
+    waits = bench.place(name, "extension", call_status=["next"])
+    assert (await bench.put(waits)).status == 202
+    present = Placed(path_id=waits.path_id, body={**waits.body, "call_status": ["ongoing"]}, calls=waits.calls)
+    muted = await bench.put(present)
+    assert (muted.status, muted.protected) == (200, True)
+    assert silent(waits.call, since=muted.received_at, until=muted.received_at)

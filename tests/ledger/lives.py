@@ -88,12 +88,14 @@ class Life:
     metrics: Metrics
     healer: Healer
 
-    async def mute(self, op: str, *, hold: str = "default", key: CallKey = KEY, needed: bool = False) -> Any:  # noqa: ANN401 -- recorded
+    async def mute(
+        self, op: str, *, hold: str = "default", key: CallKey = KEY, needed: bool = False, within: float = WITHIN
+    ) -> Any:  # noqa: ANN401 -- recorded
         def begin(redaction: Redaction) -> tuple[Redaction, None]:
             return decide.mute(redaction, asked(hold)), None
 
         return await self.ledger.step(
-            key, step(op, begin, EntryType.MUTE_INTENDED, needed=needed, action=Action.MUTE, hold=hold)
+            key, step(op, begin, EntryType.MUTE_INTENDED, needed=needed, within=within, action=Action.MUTE, hold=hold)
         )
 
     async def let_go(self, op: str, *, hold: str, key: CallKey = KEY) -> Any:  # noqa: ANN401 -- recorded
@@ -171,7 +173,7 @@ async def life(store: RedisStore, directory: Path) -> AsyncIterator[Life]:
     ledger = Ledger(
         seen, hmac_key=HMAC_KEY, keep_ms=60_000, clock=clock, policy=POLICY, metrics=metrics, journal=journal
     )
-    ledger.local.recall(recalled)
+    ledger.local.recall(recalled, lands_before=0)
     watch = StoreWatch(store, node="n", metrics=metrics)
     scribe = Scribe(node="n", ms=clock.ms, policy=POLICY)
     healer = Healer(ledger, journal, watch, store, scribe=scribe)

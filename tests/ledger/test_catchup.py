@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import decide
+from gateway.audit.device import Recalled
+from gateway.audit.note import Kept
 from gateway.clock import Clock
-from gateway.local import Pending
-from gateway.store.contract import StoreUnavailable
+from gateway.evidence import Policy, protected
+from gateway.local import LocalCalls, Pending
+from gateway.model import Evidence, Observation, Parties, Redaction
+from gateway.store.codec import encode
+from gateway.store.contract import StoreUnavailable, bucket
 
 if TYPE_CHECKING:
-    from gateway.model import Redaction
     from gateway.store.contract import Change
 
 
@@ -62,8 +66,7 @@ async def test_what_becomes_late_while_another_step_is_taken_stays_late(one: Lif
     async def beside(change: Change) -> None:
         if change.op == "op1":
             one.shaky.overtake = None
-            one.shaky.lost = 1
-            await one.mute("op2", hold="late")
+            await one.mute("op2", hold="late", within=0.05)  # its turn does not come in time
 
     one.shaky.overtake = beside
     await one.mute("op1", hold="second")
@@ -315,3 +318,18 @@ async def test_a_call_under_siege_is_not_waited_for(one: Life, monkeypatch: pyte
     one.shaky.overtake = None
     await one.ledger.catchup.heal(KEY, within=WITHIN)
     assert one.holds(await one.state()) == {"default", "o"}
+
+
+def test_what_a_process_before_left_behind_proves_nothing_for_a_while() -> None:
+    """It may have been killed with an unmute on its way, of which the journal knows nothing."""
+    proof = Observation(muted=Parties.BOTH, evidence=Evidence.READBACK, at=5)
+    known = decide.mute(Redaction(key=KEY), asked("default"))
+    known = replace(known, recorders=tuple(replace(recorder, seen=proof) for recorder in known.recorders))
+    kept = Kept(tenant=KEY.tenant, call_id=KEY.call_id, bucket=bucket(KEY), state=encode(known))
+    calls = LocalCalls(most=10)
+    calls.recall(Recalled(states=(kept,)), lands_before=2_005)
+    local = calls.get(KEY)
+    assert local is not None
+    policy = Policy(reassert_ms=5_000, deadline_ms=2_500)
+    assert protected(known, now=10, policy=policy)
+    assert not protected(local.redaction, now=10, policy=policy)

@@ -112,7 +112,7 @@ async def test_a_journal_that_cannot_be_read_now_is_read_later(one: Life, monkey
         raise OSError
 
     with monkeypatch.context() as patch:
-        patch.setattr(one.journal, "_missing", unreadable)
+        patch.setattr(one.journal, "_beside", unreadable)
         with pytest.raises(StoreUnavailable, match="read"):
             await one.mute("after", needed=True)
     await one.healer._heal()

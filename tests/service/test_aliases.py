@@ -104,6 +104,33 @@ async def test_a_mute_of_one_party_does_not_let_the_other_go(shop: Workshop, fir
     assert await shop.protected("first")
 
 
+async def test_a_mute_of_one_party_beside_a_held_call_leaves_nothing_on_record(shop: Workshop) -> None:
+    """An extension with two calls, one of them held by its id: all are silent for both, and that is proven at once."""
+    recorder = shop.recorders["a"]
+    recorder.calls["z"] = Parties.NONE
+    recorder.extensions["88"] = ["x", "z"]
+    await shop.service.mute(shop.ask("first").mute(where=BY_ID, parties=Parties.CALLED))
+    for _ in range(2):
+        answer = await shop.service.mute(shop.ask("second").mute(where=BY_NUMBER, parties=Parties.CALLER))
+        assert answer.document.protected
+    assert (recorder.silent("x"), recorder.silent("z")) == (Parties.BOTH, Parties.BOTH)
+    for place in ("call:z", "extension:88"):
+        claims = await shop.store.claim(f"a:{place}", CallKey(tenant="acme", call_id="later"), within=5)
+        assert claims.loose_until <= claims.at
+
+
+async def test_more_calls_than_are_remembered_are_all_held(shop: Workshop) -> None:
+    """An extension with forty calls, one of them held by its id as well: that one alone stays silent."""
+    recorder, calls = shop.recorders["a"], [f"c{number:02}" for number in range(40)]
+    recorder.calls |= dict.fromkeys(calls, Parties.NONE)
+    recorder.extensions["88"] = calls
+    await shop.service.mute(shop.ask("one").mute(where=at("a", "c00")))
+    await shop.service.mute(shop.ask("all").mute(where=BY_NUMBER))
+    await shop.service.unmute(shop.ask("all").unmute())
+    assert recorder.silent("c00") is Parties.BOTH
+    assert {recorder.silent(call) for call in calls[1:]} == {Parties.NONE}
+
+
 async def test_a_mute_of_one_party_is_one_where_nobody_else_holds(shop: Workshop) -> None:
     """Alone, the other party is recorded, and nothing is left on record: the next one waits for nothing."""
     await shop.service.mute(shop.ask("first").mute(where=BY_NUMBER, parties=Parties.CALLER))

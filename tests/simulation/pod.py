@@ -32,12 +32,13 @@ from gateway.store.watch import StoreWatch
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from deck import Deck, Weather
     from disk import Disk
     from vault import Vault
 
+    from gateway.audit.device import Recalled
     from gateway.model import Redaction
 
 POLICY = Policy(reassert_ms=5_000, deadline_ms=2_500)
@@ -106,7 +107,9 @@ class Pod:
             journal = SimJournal(self.disk, self.way, key=HMAC_KEY, ms=self.ms, metrics=METRICS)
             recalled = await journal.open()
             tools = self._tools(watch, journal, clock)
-            tools.ledger.local.recall(recalled)
+            recall = _recall(tools)
+            recall(recalled)
+            journal.recalled = recall
             tools.ledger.catchup.claim = _claim(tools)
             healer = Healer(tools.ledger, journal, watch, raw, scribe=tools.scribe)
             watch.reached = healer.wake
@@ -148,6 +151,10 @@ class Pod:
                 optional=frozenset(),
             ),
         )
+
+
+def _recall(tools: Tools) -> Callable[[Recalled], None]:
+    return lambda recalled: tools.ledger.local.recall(recalled, lands_before=tools.sharing.lands_before())
 
 
 def _claim(tools: Tools) -> Any:  # noqa: ANN401 -- as the catch-up has it
