@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LANDS_SECONDS = 0.5  # what was sent has landed, or died on the way, so long after its deadline
 MUTE_STORE_SECONDS = 0.15  # a mute never waits longer for the store
 LATELY_MS = 1_000
+AT_ONCE_SECONDS = 0.3
 HURRIED_SECONDS = 0.05  # and hardly any more once it has waited in vain
 
 
@@ -48,12 +49,17 @@ class Sharing:
     async def identified(
         self, recorders: Iterable[Recorder], deadline: float, *, background: bool = False, every: bool = False
     ) -> Identified:
-        """Ask which calls an extension has now, wherever that can be asked; `every` recorder what it does now."""
+        """Ask which calls an extension has now, wherever that can be asked; `every` other recorder what it does now,
+        if it says so at once."""
         known = {recorder.backend: recorder for recorder in recorders}
         asked = [
             recorder for recorder in known.values() if self._nameless(recorder) or (every and self._quick(recorder))
         ]
-        looks = (self._recorders.look(recorder, deadline=deadline, background=background) for recorder in asked)
+        soon = min(deadline, self._clock.deadline(AT_ONCE_SECONDS))
+        looks = (
+            self._recorders.look(one, deadline=deadline if self._nameless(one) else soon, background=background)
+            for one in asked
+        )
         looked = {one.backend: result for one, result in zip(asked, await asyncio.gather(*looks), strict=True)}
         return Identified(
             recorders=named(known.values(), looked),

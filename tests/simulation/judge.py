@@ -116,7 +116,7 @@ class Judge:
         for deck in self.decks:
             self._check_silent(deck, call, what)
             for flying, order in deck.flying.values():
-                if flying == call and not self._lost(order):
+                if flying == call and call not in deck.ended and not self._lost(order):
                     self.breach(f"I1 {what}, an unmute can still land at {deck.name}")
 
     def _check_silent(self, deck: Deck, call: str, what: str) -> None:
