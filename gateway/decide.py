@@ -227,8 +227,8 @@ def let_go(result: Result, left: Parties) -> bool:
 
 def _reported(redaction: Redaction, order: Order, event: OrderReported) -> Redaction:
     """Facts of the order. When every command was answered for good nothing of it can land later: whoever asks from
-    now on knows this revision, so that no clock is needed to tell before from after. While an earlier order's command
-    can still land, what is seen may be that one's doing."""
+    now on knows this revision, and a gateway that went its own way meanwhile has not asked since. While an earlier
+    order's command can still land, what is seen may be that one's doing."""
     definite = answered(event.results) and all(
         order.earlier_before <= order.at and _moved(event.before.get(recorder.backend), event.results[recorder.backend])
         for recorder in redaction.recorders
@@ -244,9 +244,14 @@ def _reported(redaction: Redaction, order: Order, event: OrderReported) -> Redac
         redaction,
         recorders=recorders,
         order=None,
-        loose_before=order.earlier_before if definite else redaction.loose_before,
+        loose_before=_landed(redaction, order, event) if definite else redaction.loose_before,
         loose_revision=redaction.revision + 1,
     )
+
+
+def _landed(redaction: Redaction, order: Order, event: OrderReported) -> int:
+    """Until when something of the order can have landed: not at all where nothing was sent."""
+    return max(order.earlier_before, min(event.at, redaction.loose_before)) if event.results else order.earlier_before
 
 
 def answered(results: Mapping[str, Result]) -> bool:

@@ -107,7 +107,7 @@ class Mutes:
         try:
             return self._routed(ask, known)
         except Failure:
-            if says_where(ask.where):
+            if ask.where.extension is not None:
                 raise
             return ()
 
@@ -117,8 +117,12 @@ class Mutes:
         return recorders
 
     def _as_known(self, ask: Mute, asked: MuteAsked, redaction: Redaction) -> MuteAsked:
-        """Where the request does not say how to find the call it is for the redaction to say."""
-        return asked if says_where(ask.where) else replace(asked, recorders=self._routed(ask, redaction))
+        """Where the request does not say by whom the call is recorded it is for the redaction to say."""
+        if ask.where.extension is not None:
+            return asked
+        said = {recorder.backend: recorder for recorder in asked.recorders}
+        routed = self._routed(ask, redaction)
+        return replace(asked, recorders=tuple(_same(said.get(one.backend, one), one) for one in routed))
 
     async def _begin_mute(self, ask: Mute, act: Act, asked: MuteAsked) -> Recorded[Redaction]:
         """Its outcome is the redaction as it was before."""
@@ -209,3 +213,8 @@ class Mutes:
             return Answer(document=view, pending=True)
         redaction = done.redaction if done.redaction.recorders else begun.redaction
         raise failure(redaction, redaction.recorders, view if done.redaction.open else None)
+
+
+def _same(asked: Recorder, routed: Recorder) -> Recorder:
+    """What was found out about the recorder's calls holds where it still means them."""
+    return asked if replace(asked.target, excluded=routed.target.excluded) == routed.target else routed
