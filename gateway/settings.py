@@ -239,7 +239,8 @@ class Client(Section):
     thousands."""
 
     require_actor: bool = False
-    """Whether every change must name the person. Default false: an IVR has none."""
+    """Whether every change must name the person, in `actor` or with a token; a DELETE has no body, so it needs the
+    token, and without one POST does it. Default false: an IVR has none."""
 
 
 class Settings(Section):

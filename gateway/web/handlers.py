@@ -15,7 +15,7 @@ from gateway.model import Action, PartialTarget, Parties, Where
 from gateway.web import parse, schema, stream
 from gateway.web.exchange import EXCHANGE, PENDING
 from gateway.web.merge import Merger
-from gateway.web.reception import Caller, Envelope, envelope, no_body
+from gateway.web.reception import Caller, Envelope, bodiless, envelope, no_body
 from gateway.web.render import to_json
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Endpoint:
         said, query, _ = parse.all_of(
             partial(envelope, request),
             partial(parse.query, schema.UNMUTE_QUERY, request.rel_url.query),
-            partial(no_body, data),
+            partial(bodiless, data, caller.known),
         )
         ask = _unmute(caller, said, hold=query.hold, force=query.force == "true")
         return _answered(request, await self._service.unmute(ask))

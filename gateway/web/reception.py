@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 16_384
 _CALL_SEGMENT = 3  # "", "v1", "calls", "<call_id>", "redaction"
+_BODILESS = FieldFault(field=parse.BODY, message="Is not taken by this method")
+_NAMELESS = FieldFault(
+    field="actor",
+    message='Must name the person: send POST {"action": "unmute", "actor": ...}, or a bearer token with this DELETE',
+)
 
 
 class Authenticator(Protocol):
@@ -45,7 +50,7 @@ class Authenticator(Protocol):
 class Rules:
     """What the configuration makes of requests.
 
-    `backends` are the configured names; `needs_actor` the clients whose mutes and commands must name a person;
+    `backends` are the configured names; `needs_actor` the clients each of whose changes must name a person;
     `trusted_proxies` whose `X-Forwarded-For` is believed; a body must be there within `body_seconds`.
     """
 
@@ -191,4 +196,14 @@ def envelope(request: web.Request) -> Envelope:
 
 def no_body(data: bytes) -> None:
     if data:
-        raise invalid(FieldFault(field=parse.BODY, message="Is not taken by this method"))
+        raise invalid(_BODILESS)
+
+
+def bodiless(data: bytes, known: Known) -> None:
+    """A change without a body has no place for `actor`: whoever must name a person shows a token, or says it with
+    POST."""
+    faults = [_BODILESS] if data else []
+    if known.needs_actor:
+        faults.append(_NAMELESS)
+    if faults:
+        raise invalid(*faults)

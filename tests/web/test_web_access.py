@@ -122,6 +122,19 @@ async def test_a_client_that_must_name_a_person_does(front: Front) -> None:
     assert front.service.asked[0].origin.actor == "agent-17"
 
 
+async def test_a_delete_names_the_person_by_token_only(front: Front) -> None:
+    """It has no body: without a token it is 400 naming `actor`, and says what to send instead; that is taken."""
+    bare = await front.ask("DELETE", client="named")
+    more = await front.ask("DELETE", f"{PATH}?hold=A", json={"actor": "agent-17"}, client="named")
+    assert (bare.status, bare.fields) == (400, ["actor"])
+    assert '"action": "unmute"' in bare.json["errors"][0]["message"]
+    assert set(more.fields) == {"actor", "body", "hold"}
+    assert not front.service.asked
+    assert (await front.ask("DELETE", headers={"Authorization": "Bearer good"}, client="named")).status == 200
+    assert (await front.ask("POST", json={"action": "unmute", "actor": "agent-17"}, client="named")).status == 200
+    assert [ask.origin.actor for ask in front.service.asked] == ["jane", "agent-17"]
+
+
 async def test_a_token_names_the_person_and_the_body_does_not_override_it(front: Front) -> None:
     """Its subject is the actor, and enough where one is needed."""
     headers = {"Authorization": "Bearer good"}
