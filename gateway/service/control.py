@@ -11,21 +11,19 @@ from gateway.asks import Answer, Code, Failure
 from gateway.audit.entry import EntryType
 from gateway.backends.contract import Command
 from gateway.clock import new_id
-from gateway.decide import OrderReported
 from gateway.describe import Act
 from gateway.model import Action, Fault, Recorder, Redaction, Result
-from gateway.routing import says_where
 from gateway.service.claims import Held
-from gateway.service.problems import control_view, failure, not_found, with_results
+from gateway.service.oneshot import Given, news, remembered, shown, with_outcomes
+from gateway.service.problems import control_outcome, control_view, failure, not_found, with_results
 from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.asks import Control
     from gateway.ledger import Recorded
     from gateway.service.tools import Tools
+    from gateway.view import Document
 
 
 class Controls:
@@ -39,13 +37,15 @@ class Controls:
         try:
             known = await self._tools.ledger.load(ask.key, within=STORE_SECONDS)
             self._require_closed(ask, known.redaction if known else None)
-            recorders = self._addressed(ask, known.redaction if known else None)
+            recorders = self._tools.addressed(ask, known.redaction if known else None)
             self._tools.require_able(recorders, ask.action)
             lands_before = self._tools.sharing.lands_before()
             held = await self._require_free(ask, recorders, lands_before, deadline)
-            await self._begin_control(ask, act, lands_before)
+            begun = await self._begin_control(ask, act, lands_before)
+            claimed = await self._tools.sharing.claimed(begun.redaction, within=STORE_SECONDS)
             results = await self._control_all(ask, recorders, deadline)
-            done = await self._finish_control(ask, act, results)
+            given = Given(action=ask.action, recorders=recorders, results=results, at_revision=claimed.revision)
+            done = await self._finish_control(ask, act, given, claimed)
         except StoreUnavailable:
             raise Failure(Code.STORE_UNAVAILABLE, "The command cannot be written down, so it is not given.") from None
         await self._tools.claims.release(
@@ -55,15 +55,7 @@ class Controls:
             landed=None,
             within=STORE_SECONDS,
         )
-        return self._controlled(ask, recorders, results, done)
-
-    def _addressed(self, ask: Control, known: Redaction | None) -> tuple[Recorder, ...]:
-        """What an earlier request said of targets is remembered, unless this one says it anew."""
-        if known is None or not known.recorders or says_where(ask.where):
-            return self._tools.routed(ask)
-        chosen = ask.where.backends
-        kept = tuple(r for r in known.recorders if chosen is None or r.backend in chosen)
-        return tuple(replace(recorder, fault=None, calls=()) for recorder in kept) or self._tools.routed(ask)
+        return self._controlled(ask, given, done)
 
     def _require_closed(self, ask: Control, redaction: Redaction | None) -> None:
         """A start would put the recording on while it must be silent; that comes before what recorders can do."""
@@ -115,26 +107,33 @@ class Controls:
         results = await asyncio.gather(*commands)
         return {recorder.backend: result for recorder, result in zip(recorders, results, strict=True)}
 
-    async def _finish_control(self, ask: Control, act: Act, results: Mapping[str, Result]) -> Recorded[bool]:
-        done = all(result.fault is None for result in results.values())
+    async def _finish_control(self, ask: Control, act: Act, given: Given, claimed: Redaction) -> Recorded[bool]:
+        """What was seen proves no more than what a reader sees: others' commands may still land."""
+        done = all(result.fault is None for result in given.results.values())
+        told = await self._tools.sharing.told(claimed, news(claimed, given), within=STORE_SECONDS)
 
         def finish(redaction: Redaction) -> tuple[Redaction, bool]:
-            now = self._tools.clock.ms()
-            if ask.action is Action.START:
-                return decide.settle(redaction, OrderReported(at=now, op=act.op, results=results))[0], done
-            return redaction, done
+            now, policy = self._tools.clock.ms(), self._tools.settings.policy
+            if told.open and news(redaction, given):
+                redaction = decide.loosened(redaction, before=told.loose_before, ordered_at=told.ordered_at)
+            return remembered(redaction, given, op=act.op, at=now, policy=policy), done
 
         def kind(_: bool) -> EntryType:  # noqa: FBT001 -- the step's own word
             return EntryType.CONTROL_CONFIRMED if done else EntryType.CONTROL_FAILED
 
         return await self._tools.record(ask.key, act, "outcome", finish, kind, STORE_SECONDS)
 
-    def _controlled(
-        self, ask: Control, recorders: tuple[Recorder, ...], results: Mapping[str, Result], done: Recorded[bool]
-    ) -> Answer:
-        views = tuple(control_view(ask, r, results[r.backend], done.redaction.wanted) for r in recorders)
+    def _controlled(self, ask: Control, given: Given, done: Recorded[bool]) -> Answer:
         if done.outcome:
-            return Answer(document=replace(self._tools.document(done), recorders=views))
-        failed = with_results(recorders, results)
+            outcomes = {name: control_outcome(result) for name, result in given.results.items()}
+            return Answer(document=with_outcomes(self._shown(given, done), ask.action, outcomes))
+        views = tuple(control_view(ask, r, given.results[r.backend], done.redaction.wanted) for r in given.recorders)
+        failed = with_results(given.recorders, given.results)
         view = self._tools.document(done) if done.redaction.open else None
         raise failure(done.redaction, failed, view, views=views)
+
+    def _shown(self, given: Given, done: Recorded[bool]) -> Document:
+        """`state` follows the recorders that are shown; another call's silence protects nobody."""
+        own = self._tools.document(done)
+        asked = self._tools.document(replace(done, redaction=shown(done.redaction, given)))
+        return replace(asked, protected=own.protected and asked.protected)

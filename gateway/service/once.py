@@ -6,6 +6,7 @@ operation was to bring about.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,6 +14,7 @@ import structlog
 from gateway.asks import Answer, Code, Control, Failure, Mute, Unmute
 from gateway.evidence import pending
 from gateway.model import HoldKey
+from gateway.service.oneshot import Given, done_before, shown, with_outcomes
 from gateway.service.sharing import MUTE_STORE_SECONDS
 from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable, Turn
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.model import Redaction
     from gateway.service.tools import Tools
     from gateway.store.contract import Store
+    from gateway.view import Document
 
 _log = structlog.stdlib.get_logger("once")
 
@@ -99,7 +102,15 @@ class Onces:
             return Answer(document=document, pending=True)
         if not _as_wanted(ask, turn, redaction, protected=document.protected):
             raise Failure(Code.IDEMPOTENCY_CONFLICT, _WORDS[turn], document=document)
-        return Answer(document=document)
+        return Answer(document=self._told(ask, redaction) if isinstance(ask, Control) else document)
+
+    def _told(self, ask: Control, redaction: Redaction) -> Document:
+        """A command that was done, beside the state as it is now."""
+        asked = self._tools.addressed(ask, redaction)
+        given = Given(action=ask.action, recorders=asked, results={}, at_revision=redaction.revision)
+        own, now = self._tools.plain(redaction), self._tools.plain(shown(redaction, given))
+        document = replace(now, protected=own.protected and now.protected)
+        return with_outcomes(document, ask.action, done_before(ask.action, asked))
 
     async def _redaction(self, ask: Ask) -> Redaction:
         try:

@@ -47,11 +47,14 @@ def with_results(recorders: Iterable[Recorder], results: Mapping[str, Result]) -
 
 def control_view(ask: Control, recorder: Recorder, result: Result, wanted: Parties) -> RecorderView:
     known = replace(recorder, seen=result.seen or recorder.seen, fault=result.fault)
-    outcome: Outcome = "failed" if result.fault else "done" if result.seen else "accepted"
-    return recorder_view(known, wanted, action=_CONTROL_WORDS[ask.action], outcome=outcome)
+    return recorder_view(known, wanted, action=CONTROL_WORDS[ask.action], outcome=control_outcome(result))
 
 
-_CONTROL_WORDS: dict[Action, ControlWord] = {
+def control_outcome(result: Result) -> Outcome:
+    return "failed" if result.fault else "done" if result.seen else "accepted"
+
+
+CONTROL_WORDS: dict[Action, ControlWord] = {
     Action.KEEP: "keep",
     Action.DISCARD: "discard",
     Action.START: "start",
@@ -62,7 +65,7 @@ _CONTROL_WORDS: dict[Action, ControlWord] = {
 def unable_view(recorder: Recorder, unable: set[str], action: Action) -> RecorderView:
     lacking = recorder.backend in unable
     shown = replace(recorder, fault=Fault.UNSUPPORTED if lacking else None)
-    word = _CONTROL_WORDS.get(action)
+    word = CONTROL_WORDS.get(action)
     return recorder_view(shown, Parties.NONE, action=word, outcome="unsupported" if word and lacking else None)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.asks import Code, Failure, FieldFault
 from gateway.ledger import Step
 from gateway.listening import Listening
 from gateway.model import Action, Parties, Recorder
-from gateway.routing import able, remembered, routed, target
+from gateway.routing import able, remembered, routed, says_where, target
 from gateway.service.problems import unable_view
 from gateway.service.sharing import Sharing
 from gateway.view import document
@@ -120,6 +120,14 @@ class Tools:
             )
             for name in names
         )
+
+    def addressed(self, ask: Control, known: Redaction | None) -> tuple[Recorder, ...]:
+        """Who a command is for: what an earlier request said of targets is remembered, unless this one says it."""
+        if known is None or not known.recorders or says_where(ask.where):
+            return self.routed(ask)
+        chosen = ask.where.backends
+        kept = tuple(r for r in known.recorders if chosen is None or r.backend in chosen)
+        return tuple(replace(recorder, fault=None, calls=()) for recorder in kept) or self.routed(ask)
 
     def require_able(self, recorders: tuple[Recorder, ...], action: Action, parties: Parties = Parties.NONE) -> None:
         """Nothing is sent to any recorder when one of them could not do it."""
