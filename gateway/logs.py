@@ -25,10 +25,19 @@ _SHORTEST_SECRET = 4  # masking what is shorter would garble every line and hide
 _DEEPEST = 8
 # Digests and ids of the gateway's own making look like card numbers once in a while; whole ones are let through.
 _OWN = frozenset({"hash", "previous", "op", "request_id"})
-_OWN_FORM = re.compile(r"(?=[0-9-]*[a-f])([0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-# So do times; no card number of that length begins so. In an entry of the trail they stand beside its members.
+_FORM = r"(?=[0-9-]*[a-f])(?:[0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_OWN_FORM = re.compile(rf"{_FORM}(?:\.[a-z]+)?")
+# So do times; no card number of that length begins so.
 _TIME = range(10**12, 2 * 10**12)
-_OWN_MEMBERS = re.compile(rf'"node_ms":1[0-9]{{12}}(?=[,}}])|"(?:op|request_id)":"{_OWN_FORM.pattern}"')
+# In an entry of the trail they stand beside its members, and beside names of machines and ids of the same form that
+# others made.
+_OWN_MEMBERS = re.compile(
+    r'"node_ms":1[0-9]{12}(?=[,}])'
+    rf'|"(?:op|request_id|call_id|actor)":"{_FORM}"'
+    r'|"node":"[A-Za-z0-9][A-Za-z0-9._-]*"'
+    r'|"address":"(?:[0-9a-f]{0,4}:){2,7}[0-9a-f.]{0,15}"'
+    r'|"key":"[0-9a-f]{16}"'
+)
 _LOST = '{"event":"log.lost","level":"error","logger":"logs"}\n'
 # What ends a line or moves a terminal's cursor, where the renderer leaves it as it is.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -5,17 +5,24 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import unicodedata
 import uuid
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 import structlog
 
 from gateway import cards, logs
+from gateway.audit.chain import link
+from gateway.audit.entry import Entry, EntryType
 from gateway.logs import Scrubber
 
 if TYPE_CHECKING:
@@ -300,6 +307,65 @@ def test_no_text_makes_a_second_line(production: bool) -> None:  # noqa: FBT001 
     assert [bool(line) for line in lines] == [True, True, False]
     assert stream.getvalue().splitlines() == lines[:2]
     assert not any(unicodedata.category(letter) == "Cc" for line in lines for letter in line)
+
+
+@pytest.mark.parametrize("production", [True, False])
+def test_the_log_has_every_entry_as_its_hash_has_it(production: bool) -> None:  # noqa: FBT001 -- a parameter's two values
+    """Thousands of entries as a gateway makes them, as many as it takes to meet each member that looks like a card
+    number: each line has the entry whole, its hash and its place."""
+    stream, random = io.StringIO(), Random(7)  # noqa: S311 -- entries to be had again, no secrets
+    logs.configure(production=production, stream=stream)
+    alike: Counter[str] = Counter()
+    for number in range(3_000):
+        entry = _entry(random)
+        hash_, at = link(b"k" * 32, "", entry.canonical()), random.randrange(*_TIMES)
+        alike.update(
+            name for name, value in orjson.loads(entry.canonical()).items() if cards.scrub(str(value)) != str(value)
+        )
+        stream.truncate(stream.seek(0))
+        logs.get("audit").info(
+            "entry.written", bucket=17, seq=number, at=at, hash=hash_, entry=entry.canonical().decode()
+        )
+        shown, said = _said(stream.getvalue(), production=production)
+        assert link(b"k" * 32, "", shown.encode()) == said["hash"] == hash_
+        assert (said["at"], said["seq"], said["bucket"]) == (str(at), str(number), "17")
+        assert orjson.loads(shown) == orjson.loads(entry.canonical())
+    assert alike.keys() >= {"op", "request_id", "call_id", "actor", "node", "node_ms", "address", "key"}
+
+
+_TIMES = (1_700_000_000_000, 1_900_000_000_000)
+
+
+def _entry(random: Random) -> Entry:
+    def some() -> str:
+        return str(uuid.UUID(int=random.getrandbits(128)))
+
+    return Entry(
+        type=EntryType.MUTE_CONFIRMED,
+        tenant="acme",
+        call_id=some(),
+        op=some().replace("-", ""),
+        node=f"{random.randrange(10**11, 10**12)}-{random.randrange(100)}",
+        node_ms=random.randrange(*_TIMES),
+        client="crm",
+        kid="k0000000",
+        actor=some(),
+        address=str(random.choice((IPv4Address(random.getrandbits(32)), IPv6Address(random.getrandbits(128))))),
+        request_id=random.choice((some(), some().replace("-", ""))),
+        exposure_ms=random.randrange(10**5),
+        revision=random.randrange(10**4),
+        version=random.randrange(10**4),
+        key=some()[-12:] + some()[:4],
+    )
+
+
+def _said(line: str, *, production: bool) -> tuple[str, dict[str, str]]:
+    if production:
+        said = {name: str(value) for name, value in orjson.loads(line).items()}
+        return said["entry"], said
+    shown = re.search(r"entry='(.*)' ", line)
+    assert shown is not None
+    return shown[1], dict(re.findall(r"\b(at|seq|bucket|hash)=(\S+)", line.replace(shown[0], "")))
 
 
 def test_an_entry_of_the_trail_is_masked_only_where_it_is_not_our_own() -> None:
