@@ -135,7 +135,8 @@ class Limits:
         try:
             left = await store.take(name, used, rate=bucket.rate, burst=bucket.burst, within=SHARE_WITHIN_SECONDS)
         except StoreUnavailable:
-            bucket.used = min(bucket.burst, bucket.used + used)
+            bucket.refill(self._now())
+            bucket.used = min(bucket.burst - bucket.level, bucket.used + used)  # the store's one fills meanwhile, too
             return
         # What came while the store was asked is not in its answer yet.
         bucket.level, bucket.at = max(0.0, left - bucket.used), self._now()

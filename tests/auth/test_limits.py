@@ -109,6 +109,19 @@ async def test_without_the_store_each_pod_limits_by_itself(store: RedisStore) ->
     assert await store.take("crm", 0, rate=0.01, burst=5, within=1) < 1
 
 
+async def test_a_store_that_comes_back_refuses_nobody_for_what_is_long_made_good(store: RedisStore) -> None:
+    """Through an outage a client kept within its limit: its next read gets through."""
+    time = Time()
+    limits = Limits({"crm": 50.0}, now=time)
+    await limits.share(store)
+    for _ in range(20):
+        assert asked(limits, Kind.CHANGE, 10) == 10
+        await limits.share(Away())
+        time.now += 0.25
+    await limits.share(store)
+    assert asked(limits, Kind.READ, 20) == 20
+
+
 async def test_sharing_goes_on_by_itself(store: RedisStore) -> None:
     """As long as the block runs."""
     pods = [Limits({"crm": 0.01}, now=Time()) for _ in range(2)]
