@@ -72,8 +72,9 @@ def says_where(where: Where) -> bool:
 
 
 def remembered(where: Where, known: Redaction | None) -> Where:
-    """What one request said of finding the call holds for the next one, as long as the redaction is open."""
-    if known is None or not known.open or says_where(where):
+    """What one request said of finding the call holds for the next one, as long as the redaction is open: the
+    extension chose the route, also for one that says more of single backends."""
+    if known is None or not known.open or where.extension is not None:
         return where
     return replace(where, extension=known.extension)
 

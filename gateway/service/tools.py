@@ -124,10 +124,10 @@ class Tools:
     def addressed(self, ask: Control, known: Redaction | None) -> tuple[Recorder, ...]:
         """Who a command is for: what an earlier request said of targets is remembered, unless this one says it."""
         if known is None or not known.recorders or says_where(ask.where):
-            return self.routed(ask)
+            return self.routed(ask, known)
         chosen = ask.where.backends
         kept = tuple(r for r in known.recorders if chosen is None or r.backend in chosen)
-        return tuple(replace(recorder, fault=None, calls=()) for recorder in kept) or self.routed(ask)
+        return tuple(replace(recorder, fault=None, calls=()) for recorder in kept) or self.routed(ask, known)
 
     def require_able(self, recorders: tuple[Recorder, ...], action: Action, parties: Parties = Parties.NONE) -> None:
         """Nothing is sent to any recorder when one of them could not do it."""

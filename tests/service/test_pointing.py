@@ -11,7 +11,7 @@ from workshop import at, opened
 
 from gateway.asks import Code, Failure
 from gateway.backends.contract import Unconfirmed
-from gateway.model import CallKey, CallStatus, Fault, Parties, Where
+from gateway.model import Action, CallKey, CallStatus, Fault, PartialTarget, Parties, Where
 from gateway.routing import Route
 
 if TYPE_CHECKING:
@@ -141,6 +141,26 @@ async def test_a_renewal_need_not_say_again_where_the_call_is(store: RedisStore,
         assert pod.recorders["b"].commands == []
         claims = await store.claim("b:call:x", CallKey(tenant="acme", call_id="probe"), within=5)
         assert claims.others == ()
+
+
+async def test_a_target_said_later_keeps_the_route_of_the_extension(store: RedisStore) -> None:
+    """It names one recorder's call: that one is on its route still, and the other is found by the extension as before.
+    A command finds them, too."""
+    async with opened(store, "a", "b") as shop:
+        shop.tools.settings = replace(shop.tools.settings, routes=(Route(extension="88*", backends=("a", "b")),))
+        for recorder in shop.recorders.values():
+            recorder.calls["now"] = Parties.NONE
+            recorder.extensions["8856"] = ["now"]
+        await shop.service.mute(shop.ask("x").mute(where=Where(extension="8856")))
+        named = Where(targets={"a": PartialTarget(call_id="now")})
+        renewed = (await shop.service.mute(shop.ask("x").mute(where=named))).document
+        assert (renewed.protected, [view.backend for view in renewed.recorders]) == (True, ["a", "b"])
+        await shop.service.control(shop.ask("x").control(action=Action.KEEP, where=named))
+        assert [recorder.commands[-1].action for recorder in shop.recorders.values()] == [Action.KEEP, Action.KEEP]
+        assert shop.recorders["b"].commands[-1].target.extension == "8856"
+        await shop.service.unmute(shop.ask("x").unmute())
+        with pytest.raises(Failure, match="call-not-found"):
+            await shop.service.mute(shop.ask("x").mute(where=named))
 
 
 async def test_another_client_s_route_is_chosen_by_what_was_said_before(store: RedisStore) -> None:
