@@ -15,7 +15,7 @@ from gateway.describe import Act
 from gateway.model import Action, Fault, Recorder, Redaction, Result
 from gateway.service.claims import Held
 from gateway.service.oneshot import Given, news, remembered, shown, with_outcomes
-from gateway.service.problems import control_outcome, control_view, failure, not_found, with_results
+from gateway.service.problems import control_outcome, control_view, failure, held_view, not_found, with_results
 from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
 
@@ -81,7 +81,12 @@ class Controls:
             doubtful = {backend: Result(fault=Fault.BUSY) for backend in held.unsure}
             raise failure(Redaction(key=ask.key), with_results(recorders, doubtful), None)
         if held.backends or held.calls:
-            raise Failure(Code.REDACTION_OPEN, "Another redaction holds this recorder silent.")
+            silent = held.backends | held.calls.keys()
+            raise Failure(
+                Code.REDACTION_OPEN,
+                "Another redaction holds this recorder silent.",
+                recorders=tuple(held_view(recorder, silent) for recorder in recorders),
+            )
         return held
 
     async def _begin_control(self, ask: Control, act: Act, lands_before: int) -> Recorded[None]:

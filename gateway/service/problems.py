@@ -12,6 +12,7 @@ from gateway.view import recorder_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from gateway.asks import Control
     from gateway.model import Recorder, Redaction, Result
@@ -67,6 +68,11 @@ def unable_view(recorder: Recorder, unable: set[str], action: Action) -> Recorde
     shown = replace(recorder, fault=Fault.UNSUPPORTED if lacking else None)
     word = CONTROL_WORDS.get(action)
     return recorder_view(shown, Parties.NONE, action=word, outcome="unsupported" if word and lacking else None)
+
+
+def held_view(recorder: Recorder, held: AbstractSet[str]) -> RecorderView:
+    """Nothing was sent to it, or to any beside it."""
+    return recorder_view(replace(recorder, fault=Fault.HELD if recorder.backend in held else None), Parties.NONE)
 
 
 def require_known(redaction: Redaction) -> None:

@@ -75,6 +75,7 @@ async def test_a_start_does_not_put_on_what_is_held_by_another_name(
     with pytest.raises(Failure) as refused:
         await shop.service.control(shop.ask("second").control(action=Action.START, where=second))
     assert refused.value.code is Code.REDACTION_OPEN
+    assert [view.error for view in refused.value.recorders] == ["held"]
     assert _unmutes(shop) == []
 
 

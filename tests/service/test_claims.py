@@ -9,7 +9,7 @@ import pytest
 from workshop import at, opened
 
 from gateway.asks import Code, Failure
-from gateway.model import Action, CallKey, Parties
+from gateway.model import Action, CallKey, PartialTarget, Parties, Where
 from gateway.store.contract import Claim, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -44,13 +44,17 @@ async def test_force_spares_it_too(store: RedisStore) -> None:
 
 
 async def test_a_start_does_not_put_on_what_another_redaction_holds(store: RedisStore) -> None:
-    """`start` under another path id is 409 and nothing is sent."""
-    async with opened(store, "a") as shop:
+    """`start` under another path id is 409, says which of the recorders is held, and nothing is sent to any."""
+    both = Where(targets={"a": PartialTarget(call_id="x"), "b": PartialTarget(call_id="x")})
+    async with opened(store, "a", "b") as shop:
         shop.recorders["a"].calls["x"] = Parties.NONE
         await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
         with pytest.raises(Failure) as refused:
-            await shop.service.control(shop.ask("second").control(action=Action.START, where=at("a", "x")))
+            await shop.service.control(shop.ask("second").control(action=Action.START, where=both))
         assert refused.value.code is Code.REDACTION_OPEN
+        assert [(view.backend, view.error) for view in refused.value.recorders] == [("a", "held"), ("b", None)]
+        assert [command.action for command in shop.recorders["a"].commands] == [Action.MUTE]
+        assert shop.recorders["b"].commands == []
         assert shop.recorders["a"].silent("x") is Parties.BOTH
 
 
