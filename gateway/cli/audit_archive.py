@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from gateway.audit.entry import Entry, EntryType
 from gateway.cli import config, loop, operator
 from gateway.cli.audit_export import written_down
 from gateway.cli.audit_verify import told
-from gateway.cli.exits import FINE, USAGE, WRONG
+from gateway.cli.exits import FINE, USAGE, WRONG, writing
 from gateway.clock import Clock, new_id
 from gateway.metrics import Metrics
 from gateway.trail import access
@@ -41,6 +43,7 @@ def add(verbs: Any) -> None:  # noqa: ANN401 -- argparse has no public name for 
 def run(arguments: argparse.Namespace) -> int:
     settings = operator.settings_of(arguments)
     try:
+        _writable(arguments.directory)
         return loop.run(_archive(settings, arguments.directory, trim=arguments.trim))
     except ArchiveBroken as error:
         sys.stderr.write("the archive cannot be gone on with\n")
@@ -51,6 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     except Refused as error:
         sys.stderr.write(f"nothing was taken away: {error}\n")
     return WRONG
+
+
+def _writable(directory: Path) -> None:
+    """`Unwritable` before anything is done."""
+    with writing(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "")
 
 
 async def _archive(settings: Settings, directory: Path, *, trim: bool) -> int:

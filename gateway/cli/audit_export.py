@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from gateway.audit.entry import EntryType
 from gateway.audit.export import Selection
 from gateway.audit.formats import Format, rendered
 from gateway.cli import config, loop, operator
-from gateway.cli.exits import FINE
+from gateway.cli.exits import FINE, writing
 from gateway.clock import Clock
 from gateway.trail import access
 from gateway.trail.export import Export
@@ -72,14 +73,17 @@ def _ms(text: str, *, to_its_end: bool) -> int:
 
 @contextmanager
 def output(path: Path | None) -> Iterator[IO[bytes]]:
-    """The file under its name only when it is whole; nobody else may read it."""
+    """The file under its name only when it is whole; nobody else may read it. `Unwritable` before anything is done."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "")
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
             yield file

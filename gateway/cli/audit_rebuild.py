@@ -41,14 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stderr.write(f"{path}: no such file\n")
             return USAGE
     keyring = access.keyring(settings.audit)
-    with tempfile.TemporaryDirectory(prefix="rebuild-") as shelf:
+    with output(arguments.output) as file, tempfile.TemporaryDirectory(prefix="rebuild-") as shelf:
         rebuild = Rebuild(keyring, Path(shelf), until=arguments.until)
         for log in arguments.logs:
             rebuild.take(logged(log))
         for journal in journals:
             rebuild.take(journaled(journal, keyring))
-        with output(arguments.output) as file:
-            count = _write(rebuild, file)
+        count = _write(rebuild, file)
     return _told(rebuild, count)
 
 

@@ -85,13 +85,13 @@ class _Report:
     def write(self, file: Path | None, path: Path | None) -> int:
         """The exit code: the report is written even when the trail is not whole, and says so."""
         used: Mapping[str, int] = {}
-        if file is None:
-            verdict, used = loop.run(self._live())
-        else:
-            verdict = self._kept(file)
-        self._figures.finish()
-        page = self._page(verdict, self._facts(used), file.name if file else "the store")
         with output(path) as stream:
+            if file is None:
+                verdict, used = loop.run(self._live())
+            else:
+                verdict = self._kept(file)
+            self._figures.finish()
+            page = self._page(verdict, self._facts(used), file.name if file else "the store")
             stream.write(page.encode())
         sys.stderr.write(f"{'whole' if verdict.whole else 'WRONG'}: {verdict.entries} entries verified\n")
         return FINE if verdict.whole else WRONG

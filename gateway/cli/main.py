@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import gateway
-from gateway.cli.exits import CONFIGURATION, WRONG
+from gateway.cli.exits import CONFIGURATION, USAGE, WRONG, Unwritable
 from gateway.settings import ConfigurationError
 from gateway.store.contract import StoreUnavailable, StoreUnfit
 
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StoreUnfit as error:
         sys.stderr.write(f"store: must not be used: {error}\n")
         return CONFIGURATION
+    except Unwritable as error:
+        sys.stderr.write(f"{error}\n")
+        return USAGE
     except StoreUnavailable as error:
         sys.stderr.write(f"store: {error}\n")
         return WRONG

@@ -201,3 +201,28 @@ def test_there_is_no_trail(directory: Path) -> None:
         assert done.returncode == 1
         assert "no trail" in done.stderr
     assert not (directory / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("export", "--output"), "none/x"),
+        (("export", "--output"), "."),
+        (("report", "--output"), "none/x"),
+        (("rebuild", "--output"), "none/x"),
+        (("archive",), "gateway.yaml/x"),
+        (("archive",), "gateway.yaml"),
+    ],
+    ids=["export", "export-directory", "report", "rebuild", "archive", "archive-file"],
+)
+def test_a_place_that_cannot_be_written_is_said_in_one_line(
+    directory: Path, words: tuple[str, ...], place: str
+) -> None:
+    """Exit code 2, before anything is read: no store is started, and nothing is left behind."""
+    configured(directory)
+    done = audit(directory, *words, str(directory / place))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{directory / place}: cannot be written: ")
+    assert [path.name for path in directory.iterdir()] == ["gateway.yaml"]
