@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar, get_args
 from urllib.parse import urlsplit
 
@@ -11,18 +11,21 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from gateway import rules
 from gateway.sources import ConfigurationError, Fault, Tree
+from gateway.wording import real, worded
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_TEXT = "must be text (in quotes, where it could be read as a number)"
 _MESSAGES = {
     "extra_forbidden": "is not a setting",
     "missing": "is required",
     "union_tag_not_found": "is required",
     "path_not_file": "must be a file that exists",
-    "string_type": "must be text (in quotes, where it could be read as a number)",
+    "string_type": _TEXT,
+    "bytes_type": _TEXT,
 }
 # A validator over several settings begins its message with the one it means.
 _FIELD_FIRST = re.compile(r"([a-z][a-z0-9_]*): (.+)", re.DOTALL)
@@ -33,17 +36,24 @@ _HARMLESS = frozenset({"http", "https", "redis", "rediss"})
 def checked(model: type[Model], tree: Tree, *, file: Tree, unread: tuple[Fault, ...] = ()) -> Model:
     """`tree` as `model`; `ConfigurationError` with `unread`, the model's refusals, the broken rules and, outside
     development, the secrets that stand in `file`."""
-    faults = [*unread, *rules.broken(tree)]
-    if not rules.development(tree):
-        faults += _exposed(file, secret_names(model))
+    exposed = () if rules.development(tree) else tuple(_exposed(file, secret_names(model)))
     try:
         settings = model.model_validate(tree)
     except ValidationError as error:
-        faults += [_fault(detail) for detail in error.errors(include_url=False)]
+        wrong = [_fault(detail) for detail in real(error.errors(include_url=False))]
         settings = None
+    else:
+        wrong = []
+    faults = [*unread, *_beside(wrong, rules.broken(tree)), *exposed, *_beside(unread, wrong)]
     if settings is None or faults:
         raise ConfigurationError(tuple(dict.fromkeys(faults)))
     return settings
+
+
+def _beside(known: Iterable[Fault], faults: Iterable[Fault]) -> list[Fault]:
+    """Only what is about another place: of a value that cannot be read nothing else is said."""
+    places = {path for path, _ in known}
+    return [fault for fault in faults if fault[0] not in places]
 
 
 def _fault(detail: ErrorDetails) -> Fault:
@@ -68,7 +78,9 @@ def _message(detail: ErrorDetails) -> str:
         return "is not a name that can be used here"
     if kind == "union_tag_invalid":
         return f"must be one of {detail['ctx']['expected_tags']}"
-    message = _MESSAGES.get(kind) or detail["msg"].removeprefix("Value error, ")
+    if own := _MESSAGES.get(kind) or worded(kind, detail.get("ctx", {})):
+        return own
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return "is not valid" if _quotes(message, detail["input"]) else message
 
 

@@ -44,7 +44,7 @@ def _routes(tree: Tree) -> Iterator[Fault]:
 def _routed(where: str, names: object, backends: Tree) -> Iterator[Fault]:
     seen = set()
     for index, name in enumerate(map(text, items(names))):
-        if name not in {None, *backends}:
+        if backends and name not in {None, *backends}:
             yield f"{where}.{index}", "is not a configured backend"
         elif name in seen:
             yield f"{where}.{index}", "is there twice"

@@ -19,7 +19,7 @@ from gateway.model import Vendor
 from gateway.settings import ConfigurationError, Environment, Settings, load, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SHIPPED = Path(__file__).parent.parent / "config" / "gateway.yaml"
 CANARY = "canary-Zq7w"
@@ -385,7 +385,6 @@ def test_every_mistake_is_named_at_once_and_none_with_its_value() -> None:
         "routes.2.match.tenant",
         "routes.2.backends.1",
         "routes.3",
-        "routes.4.backends",
         "routes.4.backends.0",
         "clients.crm.tenant",
         "clients.crm.scopes.0",
@@ -440,6 +439,62 @@ def test_every_mistake_of_one_account_is_named_at_once(said: dict[str, object], 
 def test_every_mistake_of_one_section_is_named_at_once(place: str, said: object, expected: set[str]) -> None:
     """As for accounts."""
     assert set(faults(changed(**{place: said}))) == expected
+
+
+# Words of the language that the checks are made in.
+FOREIGN = re.compile(r"(?i)\b(input|tuple|dict|dictionary|frozenset|instance|validation|class)\b|<")
+
+
+@pytest.mark.parametrize(
+    ("place", "said", "expected"),
+    [
+        ("routes", [], {"routes": "must not be empty"}),
+        ("routes__0__backends", [], {"routes.0.backends": "must not be empty"}),
+        ("routes__0__backends", ["Bad!"], {"routes.0.backends.0": "must have the form ^[a-z][a-z0-9_]{0,31}$"}),
+        ("routes", ["x"], {"routes.0": "must be a section (name: value)"}),
+        ("routes__0__match", {"extension": ""}, {"routes.0.match.extension": "must not be empty"}),
+        ("backends", {}, {"backends": "must not be empty"}),
+        ("backends", ..., {"backends": "is required"}),
+        ("audit__hmac_key", "AAAA", {"audit.hmac_key": "must be base64 of 32 bytes"}),
+        ("audit__pepper", 5, {"audit.pepper": "must be text (in quotes, where it could be read as a number)"}),
+        ("clients__crm__token", "maybe", {"clients.crm.token": "must be none, optional or required"}),
+        ("policy__deadline_seconds", 0, {"policy.deadline_seconds": "must be more than 0"}),
+        ("listen__port", 70_000, {"listen.port": "must be at most 65535"}),
+    ],
+)
+def test_one_mistake_is_one_fault(place: str, said: object, expected: dict[str, str]) -> None:
+    """Nothing is said twice of a place, nor of what follows from it."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse(changed(**{place: said}))
+    assert list(caught.value.faults) == list(expected.items())
+
+
+@pytest.mark.parametrize("wrong", [[], {}, [[]], [5], "x y", 5, -1.5, True, None, {"x": "y"}, ""], ids=repr)
+def test_every_mistake_is_told_in_words_of_the_file(wrong: object) -> None:
+    """Whatever stands at any place: no message speaks of the language that the gateway is written in."""
+    whole = yaml.safe_load(SHIPPED.read_text())
+    for place in _places(whole):
+        broken = copy.deepcopy(whole)
+        at: Any = broken
+        for step in place[:-1]:
+            at = at[step]
+        at[place[-1]] = wrong
+        assert not [message for message in _told(broken) if FOREIGN.search(message)]
+
+
+def _told(configuration: Mapping[str, object]) -> list[str]:
+    try:
+        parse(configuration)
+    except ConfigurationError as error:
+        return [message for _, message in error.faults]
+    return []
+
+
+def _places(at: object, *above: object) -> Iterator[tuple[Any, ...]]:
+    steps = at.items() if isinstance(at, dict) else enumerate(at) if isinstance(at, list) else ()
+    for step, inner in steps:
+        yield (*above, step)
+        yield from _places(inner, *above, step)
 
 
 def test_the_error_itself_shows_no_value() -> None:

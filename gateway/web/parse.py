@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +15,7 @@ from gateway.asks import Failure, FieldFault
 from gateway.cards import holds_card
 from gateway.web.problems import invalid
 from gateway.web.schema import CALL_ID, Known
+from gateway.wording import real, worded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,6 +40,7 @@ _MESSAGES = {
     "string_pattern_mismatch": "Has the wrong form",
     "union_tag_invalid": "Must be mute, unmute, keep, discard, start or stop",
     "union_tag_not_found": "Must be mute, unmute, keep, discard, start or stop",
+    "dict_type": "Must be a JSON object",
     "model_type": "Must be a JSON object",
     "model_attributes_type": "Must be a JSON object",
     "json_invalid": "Is not JSON",
@@ -83,7 +85,7 @@ def body(adapter: TypeAdapter[A], data: bytes, known: Known, *, tagged: bool = F
         model = adapter.validate_json(content, context=known)
     except ValidationError as error:
         raise invalid(*_once_each(faults, _faults(error, skip=int(tagged)), _pointless(tree))) from None
-    if faults := _once_each(faults, _pointless(tree)):
+    if faults := _once_each(faults, (), _pointless(tree)):
         raise invalid(*faults)
     return model
 
@@ -175,9 +177,13 @@ def _mapping(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _once_each(*found: Iterable[FieldFault]) -> list[FieldFault]:
-    """Of several faults of one place the first."""
-    return list({fault.field: fault for fault in reversed([*chain(*found)])}.values())[::-1]
+def _once_each(
+    shape: Iterable[FieldFault], wrong: Iterable[FieldFault], pointless: Iterable[FieldFault]
+) -> list[FieldFault]:
+    """Of several faults of one place the first; of a value that is wrong not that it has no meaning."""
+    said = [*shape, *wrong]
+    said += [fault for fault in pointless if not any(other.field.startswith(f"{fault.field}.") for other in said)]
+    return list({fault.field: fault for fault in reversed(said)}.values())[::-1]
 
 
 def _joined(place: str, name: str | int) -> str:
@@ -185,8 +191,7 @@ def _joined(place: str, name: str | int) -> str:
 
 
 def _faults(error: ValidationError, *, skip: int) -> list[FieldFault]:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return [_fault(detail, skip) for detail in details]
+    return [_fault(detail, skip) for detail in real(error.errors(include_url=False, include_input=False))]
 
 
 def _fault(detail: ErrorDetails, skip: int) -> FieldFault:
@@ -194,4 +199,10 @@ def _fault(detail: ErrorDetails, skip: int) -> FieldFault:
     if kind in _ACTION_FAULTS:
         return FieldFault(field="action", message=_MESSAGES[kind])
     names = [safe_name(name) for name in detail["loc"][skip:] if name != _KEY_MARK]
-    return FieldFault(field=".".join(names) or BODY, message=_MESSAGES.get(kind, detail["msg"]))
+    return FieldFault(field=".".join(names) or BODY, message=_message(detail))
+
+
+def _message(detail: ErrorDetails) -> str:
+    kind = detail["type"]
+    words = _MESSAGES.get(kind) or worded(kind, detail.get("ctx", {})) or detail["msg"]
+    return words[0].upper() + words[1:]
