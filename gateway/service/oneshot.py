@@ -65,7 +65,8 @@ def news(redaction: Redaction, given: Given) -> dict[str, Result]:
 
 
 def _is_news(known: Recorder, seen: Observation | None) -> bool:
-    if seen is None:
+    """Of a recorder that waits for its next call nothing is: that a call is silent does not tell that it has begun."""
+    if seen is None or known.waiting:
         return False
     same = known.seen is not None and (known.seen.muted, known.seen.mixed) == (seen.muted, seen.mixed)
     return known.fault is not None or not same

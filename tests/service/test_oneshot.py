@@ -5,12 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from workshop import opened
+from workshop import POLICY, opened
 
 from gateway.asks import Failure, Once
 from gateway.backends.contract import NotSent, Refused
-from gateway.model import Action, Fault, PartialTarget, Parties, Where
+from gateway.model import (
+    Action,
+    CallKey,
+    CallStatus,
+    Evidence,
+    Fault,
+    Hold,
+    HoldKey,
+    Observation,
+    PartialTarget,
+    Parties,
+    Recorder,
+    Redaction,
+    Result,
+    Target,
+    Vendor,
+    Where,
+)
 from gateway.service.claims import SKEW_MS
+from gateway.service.oneshot import Given, news, remembered
 
 if TYPE_CHECKING:
     from workshop import Workshop
@@ -168,3 +186,18 @@ async def test_a_replay_says_what_came_of_the_command(
             (view,) = (await shop.service.control(ask)).document.recorders
             assert (view.action, view.outcome) == (action.value, outcome)
         assert len(shop.recorders["a"].commands) == sent + 1
+
+
+@pytest.mark.parametrize(("status", "taken"), [(CallStatus.ONGOING, True), (CallStatus.NEXT, False)])
+def test_what_is_seen_while_the_next_call_is_awaited_is_no_news(status: CallStatus, *, taken: bool) -> None:
+    """It is of a call that is there already."""
+    recorder = Recorder(
+        backend="a", vendor=Vendor.VERBA, target=Target(extension="8856", call_status=(status,)), asked_at=1
+    )
+    hold = Hold(key=HoldKey(client="crm", name="default"), parties=Parties.BOTH, actor=None, resume_at=None)
+    redaction = Redaction(key=CallKey(tenant="acme", call_id="x"), holds=(hold,), recorders=(recorder,))
+    seen = Observation(muted=Parties.BOTH, evidence=Evidence.READBACK, at=5)
+    given = Given(action=Action.STOP, recorders=(recorder,), results={"a": Result(seen=seen)}, at_revision=0)
+    assert bool(news(redaction, given)) == taken
+    after = remembered(redaction, given, op="o", at=6, policy=POLICY)
+    assert (after.recorders[0].seen == seen) == taken
