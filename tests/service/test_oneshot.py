@@ -93,6 +93,28 @@ async def test_a_stop_under_a_redaction_proves_its_silence_again(store: RedisSto
             assert document.protected
 
 
+async def test_a_stop_proves_no_more_than_a_look(store: RedisStore) -> None:
+    """It was seen before the claim stood, as this gateway's clock has it: somebody else's command may still land."""
+    async with opened(store, "a") as shop:
+        shop.clock.move(-60_000)
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("x").mute())
+        assert await shop.protected("x")
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        shop.clock.move(1)
+        answer = (await shop.service.control(shop.ask("x").control(action=Action.STOP))).document
+        assert answer.protected  # nothing new was seen
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        shop.recorders["a"].deaf = True
+        with pytest.raises(Failure):
+            await shop.service.control(shop.ask("x").control(action=Action.STOP))
+        shop.recorders["a"].deaf = False
+        answer = (await shop.service.control(shop.ask("x").control(action=Action.STOP))).document
+        for document in (answer, await _read(shop)):
+            assert _states(document) == ("muted", ["muted"])
+            assert not document.protected
+
+
 async def test_a_stop_in_vain_is_remembered_as_what_was_seen(store: RedisStore) -> None:
     """The recorder said yes and records: the redaction is not called protected any more."""
     async with opened(store, "a") as shop:
@@ -162,6 +184,7 @@ async def test_another_calls_silence_protects_nobody(store: RedisStore) -> None:
         await shop.service.mute(shop.ask("x").mute())
         recorder.calls["x"] = Parties.NONE
         await shop.service.read(shop.ask("x").read(refresh=True))
+        shop.clock.move(2 * SKEW_MS)
         answer = await shop.service.control(shop.ask("x").control(action=Action.STOP, where=ELSEWHERE))
         assert not answer.document.protected
         assert not await shop.protected("x")
