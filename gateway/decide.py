@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.evidence import knowing, protected, recorder_state
+from gateway.landing import is_over, landed
 from gateway.meant import awaited, merged, over, told
 from gateway.model import BLAME, Blame, Fault, Order, OrderKind, Parties, Result, union
 
@@ -226,14 +227,9 @@ def let_go(result: Result, left: Parties) -> bool:
 
 
 def _reported(redaction: Redaction, order: Order, event: OrderReported) -> Redaction:
-    """Facts of the order. When every command was answered for good nothing of it can land later: whoever asks from
-    now on knows this revision, and a gateway that went its own way meanwhile has not asked since. While an earlier
-    order's command can still land, what is seen may be that one's doing."""
-    definite = answered(event.results) and all(
-        order.earlier_before <= order.at and _moved(event.before.get(recorder.backend), event.results[recorder.backend])
-        for recorder in redaction.recorders
-        if recorder.backend in event.results
-    )
+    """Facts of the order. Of one that is over nothing can land later: whoever asks from now on knows this revision, and
+    a gateway that went its own way meanwhile has not asked since."""
+    definite = is_over(redaction, order, event)
     recorders = tuple(
         replace(knowing(recorder, event.results), seen=result.seen or _doubtful(recorder, result), fault=result.fault)
         if (result := event.results.get(recorder.backend)) is not None
@@ -244,31 +240,9 @@ def _reported(redaction: Redaction, order: Order, event: OrderReported) -> Redac
         redaction,
         recorders=recorders,
         order=None,
-        loose_before=_landed(redaction, order, event) if definite else redaction.loose_before,
+        loose_before=landed(redaction, order, event) if definite else redaction.loose_before,
         loose_revision=redaction.revision + 1,
     )
-
-
-def _landed(redaction: Redaction, order: Order, event: OrderReported) -> int:
-    """Until when something of the order can have landed: not at all where nothing was sent."""
-    return max(order.earlier_before, min(event.at, redaction.loose_before)) if event.results else order.earlier_before
-
-
-def answered(results: Mapping[str, Result]) -> bool:
-    """Every command was answered for good: nothing of it can land any more. What is seen after a lost answer does
-    not tell: somebody else may have done it, with the command still on its way."""
-    return all(
-        not result.lost and (result.fault is None or BLAME[result.fault] is not Blame.UNCONFIRMED)
-        for result in results.values()
-    )
-
-
-def _moved(before: Observation | None, result: Result) -> bool:
-    """What the recorder is seen to do is the command's doing. One that was not seen silent right before may be live for
-    another reason, with a command that was accepted still on its way."""
-    if result.fault is not None or result.seen is None:
-        return True
-    return before is not None and before.muted != result.seen.muted
 
 
 def _doubtful(recorder: Recorder, result: Result) -> Observation | None:
