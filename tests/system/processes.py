@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) ->
         order = {"words": arguments, "cwd": str(cwd), "environ": environment(environ), **files}
         _stdin(popen).write(orjson.dumps(order) + b"\n")
         _stdin(popen).flush()
-        code: int = orjson.loads(_line(popen.stdout))["code"]
+        code: int = orjson.loads(_answer(popen))["code"]
         return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
 
 
@@ -97,12 +98,22 @@ def _stdin(popen: subprocess.Popen[bytes]) -> IO[bytes]:
     return popen.stdin
 
 
-def script(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def _answer(popen: subprocess.Popen[bytes]) -> bytes:
+    """A command that does not end takes the process that carries it out with it."""
+    assert popen.stdout is not None
+    ready, _, _ = select.select([popen.stdout], [], [], PATIENCE_SECONDS)
+    if not ready:
+        popen.kill()
+    assert ready, "the command does not end"
+    return _line(popen.stdout)
+
+
+def script(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """As an operator types it."""
     return subprocess.run(
         [SCRIPT, *arguments],
         cwd=cwd,
-        env=environment(),
+        env=environment(environ),
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,

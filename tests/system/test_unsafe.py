@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import run
+from processes import script
 from unsafe import PROCESS, UNSAFE, House, Unsafe
 
 from gateway import footing
@@ -68,7 +68,7 @@ def test_what_is_unsafe_is_refused_by_its_name(
 def test_a_process_does_not_start_with_it(house: House, unsafe: Unsafe) -> None:
     """`serve` itself: 78 and the name, before it listens or makes a store."""
     unsafe.arrange(house)
-    ran = run("serve", "--config", house.written(), cwd=house.home, environ=house.environ)
+    ran = script("serve", "--config", house.written(), cwd=house.home, environ=house.environ)
     assert (ran.returncode, ran.stdout, names(ran.stderr)) == (78, "", {unsafe.name})
     assert not (house.home / "data").exists()
 
@@ -78,7 +78,7 @@ def test_all_of_them_are_named_at_once(house: House) -> None:
     together = ("no-pepper", "vendor-in-the-clear", "proxies-everybody", "tls-key-readable", "secret-writable", "debug")
     for name in together:
         UNSAFE[name].arrange(house)
-    ran = run("serve", "--config", house.written(), cwd=house.home, environ=house.environ)
+    ran = script("serve", "--config", house.written(), cwd=house.home, environ=house.environ)
     assert (ran.returncode, names(ran.stderr)) == (78, {UNSAFE[name].name for name in together})
 
 
