@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import simulate
 
-from gateway import decide, describe, evidence, reconcile, recorders, view
+from gateway import decide, describe, evidence, landing, reconcile, recorders, view
 from gateway.asks import Answer
 from gateway.model import Order, OrderKind
 from gateway.reconcile import Reconciler
@@ -140,7 +140,7 @@ PLANTED: tuple[tuple[str, Plant], ...] = (
     ("an overtaken order is settled", (decide, "settle", _overtaken_all_the_same)),
     ("evidence is younger than it is", (recorders, "_observation", _seen_later)),
     ("the hold goes when the order comes", (decide, "unmute", _hold_gone_at_once)),
-    ("a lost answer is taken for an answer", (decide, "answered", _always_for_good)),
+    ("a lost answer is taken for an answer", (landing, "answered", _always_for_good)),
     ("an order lands at once or never", (decide, "_ordered", _no_life_on_the_way)),
     ("an unmute is sent again", (Recorders, "let_go", _sent_twice)),
     ("the reconciler finishes unmutes", (Reconciler, "_look_after", _unmuted_behind)),
