@@ -95,6 +95,7 @@ class Code(enum.StrEnum):
 
 
 CARD_NUMBER = "Must not hold what looks like a card number"
+API_KEY = "Must not hold what looks like an API key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,10 @@ class Authenticator:
         """Whether each of its changes must name a person."""
         return client in self._known.needs_actor
 
+    def is_secret(self, text: str) -> bool:
+        """Whether that is the secret of somebody's key."""
+        return self._known.ring.is_secret(text)
+
     async def authenticate(
         self, key: str | None, authorization: str | None, now: datetime, *, certificate: bytes | None = None
     ) -> Principal | Denied:

@@ -29,6 +29,8 @@ _SECRET_LETTERS = string.digits + string.ascii_uppercase + string.ascii_lowercas
 _SECRET_BYTES = 32
 _SECRET_LENGTH = 43  # the fewest letters of 62 that hold 256 bits
 _FORM = re.compile(r"(rgw_([a-z0-9]{8})_([A-Za-z0-9]{43}))_([0-9a-f]{8})", re.ASCII)
+_HELD = re.compile(r"rgw_[a-z0-9]{8}_[A-Za-z0-9]{43}", re.ASCII)
+_SECRET = re.compile(rf"[A-Za-z0-9]{{{_SECRET_LENGTH}}}", re.ASCII)
 _NO_HASH = "0" * hashlib.sha256().digest_size * 2
 
 
@@ -103,6 +105,11 @@ def parse(text: str) -> ParsedKey | None:
     return key if isinstance(key, ParsedKey) else None
 
 
+def holds_key(text: str) -> bool:
+    """`text` holds a key, whole or without its check sum, or with a wrong one: the secret is in all of them."""
+    return "rgw_" in text and _HELD.search(text) is not None
+
+
 def hash_secret(pepper: bytes, secret: str) -> str:
     """What is stored of a key: HMAC-SHA256 in hex."""
     return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()
@@ -116,6 +123,7 @@ class KeyRing:
         self._keys = {
             key.kid: (key, _principal(name, client, key)) for name, client in clients.items() for key in client.keys
         }
+        self._hashes = frozenset(key.hash for key, _ in self._keys.values())
 
     def authenticate(self, header: str | None, now: datetime) -> Principal | Denied:
         """Who the value of `X-API-Key` is. An unknown key id costs the same hash as a wrong secret."""
@@ -130,6 +138,10 @@ class KeyRing:
             return Denied(reason=Reason.UNKNOWN_KID, kid=parsed.kid)
         reason = _untimely(key, now) if proven else Reason.WRONG_SECRET
         return denied(reason, principal) if reason else principal
+
+    def is_secret(self, text: str) -> bool:
+        """`text` is the secret of one of the keys."""
+        return _SECRET.fullmatch(text) is not None and hash_secret(self._pepper, text) in self._hashes
 
     def _proves(self, parsed: ParsedKey, stored: str) -> bool:
         return hmac.compare_digest(hash_secret(self._pepper, parsed.secret), stored)

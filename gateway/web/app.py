@@ -31,6 +31,7 @@ REDACTION_PATH = "/v1/calls/{call_id}/redaction"
 OPENAPI_PATH = "/openapi.json"
 METER: web.AppKey[Meter] = web.AppKey("meter")  # who counts what never gets as far as the application
 DENIALS: web.AppKey[Denials] = web.AppKey("denials")
+IS_SECRET: web.AppKey[Callable[[str], bool]] = web.AppKey("is_secret")
 _DRAIN_SECONDS = 30.0  # longer than any request's deadline: only a defect gets there
 
 
@@ -46,13 +47,14 @@ def build_app(
 ) -> web.Application:
     """The application; serve it with `gateway.web.server.listening`, which sets the limits it counts on."""
     work = Work()
-    frame = Frame(clock=clock, meter=meter, work=work, denials=door.denials)
+    frame = Frame(clock=clock, meter=meter, work=work, denials=door.denials, is_secret=authenticator.is_secret)
     endpoint = Endpoint(service, Reception(authenticator, meter, rules, door), changes)
     app = web.Application(middlewares=[frame.middleware], client_max_size=MAX_BODY_BYTES)
     declare(app)
     _route(app, endpoint)
     app[METER] = meter
     app[DENIALS] = door.denials
+    app[IS_SECRET] = authenticator.is_secret
     app.cleanup_ctx.append(_drained(work))
     return app
 

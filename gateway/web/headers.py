@@ -7,13 +7,14 @@ import uuid
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from gateway.asks import CARD_NUMBER, FieldFault
+from gateway.asks import API_KEY, CARD_NUMBER, FieldFault
+from gateway.auth.keys import holds_key
 from gateway.cards import holds_card
 from gateway.web import schema
 from gateway.web.problems import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from multidict import MultiMapping
 
@@ -31,11 +32,12 @@ _TAGS = re.compile(rf"[ \t]*{_TAG}(?:[ \t]*,[ \t]*{_TAG})*[ \t]*")
 _VERSION = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
 
-def request_id(headers: MultiMapping[str]) -> str:
-    """The client's own id where it has the form and no card number in it, else a new one."""
+def request_id(headers: MultiMapping[str], is_secret: Callable[[str], bool]) -> str:
+    """The client's own id where it has the form and no card number in it and is nobody's secret, else a new one. No key
+    as a whole has the form."""
     said = headers.getall(REQUEST_ID, [])
     kept = len(said) == 1 and _REQUEST_ID.fullmatch(said[0]) is not None and not holds_card(said[0])
-    return said[0] if kept else uuid.uuid4().hex
+    return said[0] if kept and not is_secret(said[0]) else uuid.uuid4().hex
 
 
 def single(headers: MultiMapping[str], name: str) -> str | None:
@@ -66,6 +68,8 @@ def idempotency_key(headers: MultiMapping[str]) -> str | None:
         return None
     if len(said) > 1 or _IDEMPOTENCY_KEY.fullmatch(said[0]) is None:
         raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message="Has the wrong form"))
+    if holds_key(said[0]):
+        raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message=API_KEY))
     if holds_card(said[0]):
         raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message=CARD_NUMBER))
     return said[0]

@@ -11,7 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.asks import Failure, FieldFault
+from gateway.asks import API_KEY, Failure, FieldFault
+from gateway.auth.keys import holds_key
 from gateway.cards import holds_card
 from gateway.web.problems import invalid
 from gateway.web.schema import CALL_ID, Known
@@ -70,6 +71,8 @@ def call_id(raw_segment: str) -> str:
     text = unquote_to_bytes(raw_segment).decode("ascii", "replace")
     if _CALL_ID.fullmatch(text) is None:
         raise invalid(FieldFault(field="call_id", message="Has the wrong form"))
+    if holds_key(text):
+        raise invalid(FieldFault(field="call_id", message=API_KEY))
     return text
 
 

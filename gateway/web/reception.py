@@ -39,6 +39,10 @@ _NAMELESS = FieldFault(
 
 
 class Authenticator(Protocol):
+    def is_secret(self, text: str) -> bool:
+        """Whether that is the secret of somebody's key."""
+        ...
+
     async def authenticate(
         self, key: str | None, authorization: str | None, now: datetime, *, certificate: bytes | None = None
     ) -> Principal | Denied:

@@ -1,7 +1,7 @@
 """What a client may say, as models: the parser and the OpenAPI document both come from here.
 
-There is no free text: every string has a pattern, and the ones that end up in the trail cannot hold a card
-number. `call_id` and `extension` are exempt from the latter: one numeric id in ten passes the Luhn check, and
+There is no free text: every string has a pattern, and the ones that end up in the trail cannot hold an API key or a
+card number. `call_id` and `extension` are exempt from the latter: one numeric id in ten passes the Luhn check, and
 a mute must not be refused for it. A field that is None was left out: the parser refuses a null.
 """
 
@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from gateway.asks import CARD_NUMBER
+from gateway.asks import API_KEY, CARD_NUMBER
+from gateway.auth.keys import holds_key
 from gateway.cards import holds_card
 from gateway.model import CallStatus
 
@@ -40,6 +41,12 @@ class Known:
 def _no_card(text: str) -> str:
     if holds_card(text):
         raise PydanticCustomError("card_number", CARD_NUMBER)
+    return text
+
+
+def _no_key(text: str) -> str:
+    if holds_key(text):
+        raise PydanticCustomError("api_key", API_KEY)
     return text
 
 
@@ -75,8 +82,13 @@ def _text(pattern: str) -> StringConstraints:
     return StringConstraints(pattern=pattern)
 
 
-CallId = Annotated[str, _text(CALL_ID)]
-Extension = Annotated[str, _text(r"^[0-9A-Za-z*#+@._-]{0,63}[0-9A-Za-z*#+@_-][.]{0,63}$"), Field(max_length=64)]
+CallId = Annotated[str, _text(CALL_ID), AfterValidator(_no_key)]
+Extension = Annotated[
+    str,
+    _text(r"^[0-9A-Za-z*#+@._-]{0,63}[0-9A-Za-z*#+@_-][.]{0,63}$"),
+    Field(max_length=64),
+    AfterValidator(_no_key),
+]
 UserId = Annotated[str, _text(r"^(@me|@viewer|@owner|[A-Za-z0-9-]{1,64})$"), AfterValidator(_no_card)]
 ViewId = Annotated[str, _text(r"^[A-Za-z0-9-]{1,64}$")]
 Statuses = Annotated[
@@ -84,8 +96,8 @@ Statuses = Annotated[
     Field(min_length=1, max_length=2, json_schema_extra={"enum": [list(one) for one in _COMBINATIONS]}),
     AfterValidator(_legal),
 ]
-HoldName = Annotated[str, _text(r"^[a-z0-9._-]{1,64}$"), AfterValidator(_no_card)]
-ActorName = Annotated[str, _text(r"^[A-Za-z0-9@._-]{1,64}$"), AfterValidator(_no_card)]
+HoldName = Annotated[str, _text(r"^[a-z0-9._-]{1,64}$"), AfterValidator(_no_key), AfterValidator(_no_card)]
+ActorName = Annotated[str, _text(r"^[A-Za-z0-9@._-]{1,64}$"), AfterValidator(_no_key), AfterValidator(_no_card)]
 ReasonWord = Annotated[str, _text(r"^[a-z0-9-]{1,32}$"), AfterValidator(_no_card)]
 BackendName = Annotated[str, _text(r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(_configured)]
 BackendNames = Annotated[

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.web.app import DENIALS, METER
+from gateway.web.app import DENIALS, IS_SECRET, METER
 from gateway.web.connection import Connection, Patience, Room
 from gateway.web.tls import Porter
-from gateway.web.told import Told
+from gateway.web.told import Told, nobodys
 
 if TYPE_CHECKING:
     import ssl
@@ -74,7 +74,8 @@ class _Served:
     def __init__(self, *, app: web.Application, manager: web.Server, bind: Bind) -> None:
         self.bind = bind
         self._manager = manager
-        self._told = Told(meter=app.get(METER), denials=app.get(DENIALS))
+        is_secret = app.get(IS_SECRET, nobodys)
+        self._told = Told(meter=app.get(METER), denials=app.get(DENIALS), is_secret=is_secret)
         self._methods = ",".join(sorted({route.method for route in app.router.routes()}))
         self._room = Room(_most(bind.patience.connections))
 

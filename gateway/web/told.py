@@ -13,6 +13,7 @@ from gateway.web.headers import peer_address
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from gateway.web.door import Denials
     from gateway.web.exchange import Meter
@@ -23,12 +24,18 @@ _NO_HEADERS: CIMultiDict[str] = CIMultiDict()
 _log = logs.get("gateway.web")
 
 
+def nobodys(_: str) -> bool:
+    """Where nobody has a secret."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Who counts it, and who writes it down; None where nobody does."""
+    """Who counts it, and who writes it down; None where nobody does. `is_secret` knows what may be written nowhere."""
 
     meter: Meter | None = None
     denials: Denials | None = None
+    is_secret: Callable[[str], bool] = nobodys
 
     def refused(self, method: str, code: Code, *, address: str | None, request_id: str | None = None) -> None:
         if self.meter is not None:

@@ -164,6 +164,19 @@ async def test_a_card_number_in_the_request_id_is_replaced(front: Front) -> None
         assert said not in front.service.asked[-1].origin.request_id
 
 
+async def test_the_secret_of_a_key_as_a_request_id_is_replaced(front: Front) -> None:
+    """Whoever's it is, and also where the request never gets as far as the application; another word of its length is
+    an id like any other."""
+    secrets = [key.split("_")[2] for key in front.keys.values()]
+    for said in secrets[:2]:
+        reply = await front.ask("PUT", headers={"X-Request-Id": said})
+        assert said not in (reply.headers["X-Request-Id"], front.service.asked[-1].origin.request_id)
+        lines = f"X-Request-Id: {said}\r\nExpect: nothing\r\nConnection: close\r\n"
+        assert said.encode() not in await front.raw(f"PUT {PATH} HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
+    other = "x" * 43
+    assert (await front.ask("PUT", headers={"X-Request-Id": other})).headers["X-Request-Id"] == other
+
+
 async def test_x_forwarded_for_of_our_own_proxy_is_believed() -> None:
     """The trail has the client's address, not the load balancer's."""
     async with fronted(trusted_proxies=(ip_network("127.0.0.0/8"),)) as front:

@@ -13,7 +13,8 @@ from front import CARD, PATH, Front, fronted, parsed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.asks import Failure
+from gateway.asks import API_KEY, Failure
+from gateway.auth.keys import mint
 from gateway.web import parse, schema
 
 if TYPE_CHECKING:
@@ -102,6 +103,17 @@ BAD_FIELDS: list[tuple[Any, str]] = [
 ]
 
 
+KEY = mint(lambda count: bytes([0xA5] * count)).text
+UNCHECKED = KEY.rpartition("_")[0]
+KEYS: list[tuple[dict[str, Any], str]] = [
+    ({"extension": UNCHECKED}, "extension"),
+    ({"actor": f"a-{UNCHECKED}"}, "actor"),
+    ({"targets": {"pbx": {"call_id": KEY}}}, "targets.pbx.call_id"),
+    ({"targets": {"pbx": {"call_id": UNCHECKED + "_00000000"}}}, "targets.pbx.call_id"),
+    ({"targets": {"pbx": {"extension": UNCHECKED}}}, "targets.pbx.extension"),
+]
+
+
 # Words of the language that the checks are made in.
 FOREIGN = re.compile(r"(?i)\b(input|tuple|dict|dictionary|frozenset|instance|validation|valid)\b|[<'\"]")
 
@@ -129,6 +141,36 @@ async def test_a_bad_field_of_a_mute_is_named(front: Front, body: object, field:
 async def test_which_call_is_meant_can_be_said_wherever_an_extension_is(front: Front, body: object) -> None:
     """What is said for all stands for what each target leaves out."""
     assert (await front.ask("PUT", json=body)).status == 200
+
+
+@pytest.mark.parametrize(("body", "field"), KEYS, ids=[f"{field}-{n}" for n, (_, field) in enumerate(KEYS)])
+async def test_an_api_key_in_a_field_is_named(front: Front, body: object, field: str) -> None:
+    """Whole, without its check sum, and with a wrong one: it would be in the trail for years."""
+    reply = await front.ask("PUT", json=body)
+    assert reply.json["errors"] == [{"field": field, "message": API_KEY}]
+    assert UNCHECKED not in reply.body.decode()
+    assert not front.service.asked
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET", "DELETE", "POST"])
+async def test_an_api_key_in_the_path_is_named(front: Front, capsys: pytest.CaptureFixture[str], method: str) -> None:
+    """Whosever it is, also as an encoded segment or as an `Idempotency-Key`; no line repeats it."""
+    body = {"action": "unmute"} if method == "POST" else None
+    for said in (front.keys["crm"], KEY, UNCHECKED, KEY.replace("_", "%5F"), f"call-{KEY}"):
+        reply = await front.ask(method, f"/v1/calls/{said}/redaction", json=body)
+        assert (reply.status, reply.json["code"]) == (400, "invalid-request")
+        assert reply.json["errors"] == [{"field": "call_id", "message": API_KEY}]
+        assert KEY.split("_")[2] not in reply.body.decode() + capsys.readouterr().out
+    if method in {"PUT", "POST"}:
+        reply = await front.ask(method, headers={"Idempotency-Key": KEY}, json=body)
+        assert reply.json["errors"] == [{"field": "Idempotency-Key", "message": API_KEY}]
+    assert not front.service.asked
+
+
+async def test_what_only_begins_like_a_key_is_an_id(front: Front) -> None:
+    """No call is refused for its prefix."""
+    for said in ("rgw_12345678_short", "rgw_" + "x" * 52, UNCHECKED[4:]):
+        assert (await front.ask("PUT", f"/v1/calls/{said}/redaction")).status == 200
 
 
 async def test_every_fault_is_named_at_once(front: Front) -> None:
