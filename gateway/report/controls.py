@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gateway.report.window import Window
 
 SKEW_MS = 1_000
+WAIT_MS = 5_000  # what may wait is written every second, a burst of it one after the other
+_WAITING = frozenset({"access.denied", "request.refused", "card.found"})
 _BEGINS = frozenset({"lost", "failed", "died", "refused", "missed"})
 _ENDS = frozenset({"reached", "recovered", "restored", "changed", "passed"})
 _NO_CONTROLS = frozenset({"request"})  # what is refused before it is one: anybody's to bring about
@@ -31,7 +33,8 @@ class Failure:
 
 @dataclass(kw_only=True)
 class Controls:
-    """`skew_ms` is the most by which a node's clock and the store's differed, over all entries that were not late."""
+    """`skew_ms` is the most by which a node's clock and the store's differed, over all entries that were not late; of
+    those that may wait before they are written, only what the wait does not explain."""
 
     window: Window
     skew_ms: int = 0
@@ -61,7 +64,8 @@ class Controls:
         self.failures = [Failure(kind=kind, name=name, span=span) for kind, name, span in self._spans.all()]
 
     def _clocks(self, seen: Seen) -> None:
-        skew = abs(seen.at - seen.node_ms)
+        late = seen.at - seen.node_ms
+        skew = max(-late, late - WAIT_MS, 0) if _may_wait(seen) else abs(late)
         if self.window.has(seen.when):
             self.skew_ms = max(self.skew_ms, skew)
         if skew > SKEW_MS:
@@ -95,6 +99,12 @@ class Controls:
     def _inside(self, begin: int, end: int) -> bool:
         """Some of it is in the window."""
         return not self.window.after(begin) and not self.window.before(end)
+
+
+def _may_wait(seen: Seen) -> bool:
+    """It is written a while after it happened: that says nothing of the clocks, unless it is longer than it can wait,
+    or it was written before it happened."""
+    return seen.type in _WAITING or seen.type.partition(".")[0] in _OF_A_PROCESS
 
 
 def _which(seen: Seen) -> str:

@@ -15,6 +15,7 @@ from tales import BEGIN, Tale, dice, recorders, some_tale
 from gateway.audit.entry import Entry, EntryType, RecorderEntry
 from gateway.model import Action, Device, Fault, RecorderState
 from gateway.report.calls import Outcome
+from gateway.report.controls import SKEW_MS
 from gateway.report.figures import Figures, Limits
 from gateway.report.window import Window
 
@@ -255,6 +256,35 @@ def test_controls_begin_and_end() -> None:
     assert store.end is not None
     assert store.end - store.begin == 50_000
     assert (found["clocks apart"].name, figures.controls.skew_ms) == ("gw-9", 4_000)
+
+
+WAITING = (
+    EntryType.ACCESS_DENIED,
+    EntryType.REQUEST_REFUSED,
+    EntryType.CARD_FOUND,
+    EntryType.DEVICE_LOST,
+    EntryType.DEVICE_RECOVERED,
+    EntryType.RECORDER_LOST,
+    EntryType.RECORDER_RECOVERED,
+)
+
+
+@pytest.mark.parametrize("kind", [*WAITING, EntryType.KEY_ADDED], ids=str)
+@pytest.mark.parametrize(
+    ("late_ms", "skews"),
+    [(900, (0, 900)), (2_500, (0, 2_500)), (9_000, (4_000, 9_000)), (-2_500, (2_500, 2_500))],
+    ids=["at-once", "waited", "too-late", "ahead"],
+)
+def test_what_waits_to_be_written_is_no_clock(kind: EntryType, late_ms: int, skews: tuple[int, int]) -> None:
+    """A burst of denials comes late with all clocks true; a clock that is wrong by more than the wait, or ahead, is
+    found by them too."""
+    tale = Tale(random=dice(2))
+    entry = Entry(type=kind, tenant="gateway", call_id=None, op="o", node="gw-9", node_ms=tale.at - late_ms)
+    tale.raw(entry.canonical(), at=tale.at, call=None)
+    controls = counted(tale.lines()).controls
+    skew = skews[kind not in WAITING]
+    assert controls.skew_ms == skew
+    assert ("clocks apart" in {one.kind for one in controls.failures}) is (skew > SKEW_MS)
 
 
 def lost(kind: EntryType, backend: str = "", **members: Any) -> Entry:  # noqa: ANN401 -- any member of an entry
