@@ -54,6 +54,12 @@ class Reason(enum.StrEnum):
     THROTTLED = "throttled"
 
 
+# Nobody knows whose request it was: a key's id is no secret, and anybody can write one.
+STRANGERS = frozenset(
+    {Reason.MISSING, Reason.MALFORMED, Reason.BAD_CRC, Reason.UNKNOWN_KID, Reason.WRONG_SECRET, Reason.THROTTLED}
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
     """`kid` is what the key called itself, `client` and `tenant` whose it is, as far as that is known: for the

@@ -1,34 +1,35 @@
 """What the trail says that is about no call: who was not let in, what was no request, which keys and clients came,
 changed and went, when the process and what it depends on was there and was not.
 
-Denials are anybody's to make: of each kind a few a second are written down one by one, of the rest the number.
+Denials are anybody's to make: a few a second are written down one by one, of the rest the number, for each source,
+reason and client. Those who have no good key share one measure; each client that has, each recorder and each device
+has its own: nobody's denials hide another's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.audit.entry import Entry, EntryType, RecorderEntry
 from gateway.audit.notice import GATEWAY, notice
+from gateway.auth.keys import STRANGERS
+from gateway.auth.tally import NO_TENANT, Lane
 from gateway.beside import beside
 from gateway.model import Fault, RecorderState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
     from gateway.asks import Code
     from gateway.auth.keys import Denied
     from gateway.model import Device, Principal
 
-AT_ONCE = 10
 EVERY_SECONDS = 1.0
-NO_TENANT = "-"  # nobody's: no configured tenant can be called that
 
 
 def slug(name: str | None) -> str | None:
@@ -59,8 +60,7 @@ class Notices:
         self._register = register
         self._node = node
         self._ms = ms
-        self._batches: defaultdict[EntryType, list[Entry]] = defaultdict(list)
-        self._more: Counter[EntryType] = Counter()
+        self._lanes: defaultdict[Hashable, Lane] = defaultdict(Lane)
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -70,7 +70,8 @@ class Notices:
         """Somebody was not let in."""
         entry = self._entry(EntryType.ACCESS_DENIED, denied.tenant or NO_TENANT)
         said = replace(entry, client=denied.client, kid=denied.kid, address=address)
-        self._add(replace(said, request_id=request_id, reason=denied.reason.value))
+        known = None if denied.reason in STRANGERS else (denied.client, denied.reason)
+        self._add(replace(said, request_id=request_id, reason=denied.reason.value), apart=known)
 
     def refused(self, code: Code, *, address: str | None, request_id: str | None) -> None:
         """What never became a request."""
@@ -81,31 +82,28 @@ class Notices:
         """A card number where none belongs."""
         entry = self._entry(EntryType.CARD_FOUND, principal.tenant)
         said = replace(entry, client=principal.client, kid=principal.kid, actor=principal.subject)
-        self._add(replace(said, address=address, request_id=request_id))
+        self._add(replace(said, address=address, request_id=request_id), apart=principal.client)
 
     # ── what happens to this process ──
 
     def device(self, device: Device, *, up: bool, reason: str | None = None, away_ms: int | None = None) -> None:
         """One of the trail's devices was lost, or is there again."""
         entry = self._entry(EntryType.DEVICE_RECOVERED if up else EntryType.DEVICE_LOST, GATEWAY)
-        self._add(replace(entry, device=device, reason=reason, away_ms=away_ms))
+        self._add(replace(entry, device=device, reason=reason, away_ms=away_ms), apart=device)
 
     def recorder(self, backend: str, *, up: bool, away_ms: int | None = None) -> None:
         """A backend that nobody waits for any more, or again."""
         state = RecorderEntry(backend=backend, state=RecorderState.UNKNOWN, error=None if up else Fault.CIRCUIT_OPEN)
         entry = self._entry(EntryType.RECORDER_RECOVERED if up else EntryType.RECORDER_LOST, GATEWAY)
-        self._add(replace(entry, recorders=(state,), away_ms=away_ms))
+        self._add(replace(entry, recorders=(state,), away_ms=away_ms), apart=backend)
 
     async def process(self, kind: EntryType) -> None:
         """This process begins or ends."""
         await self._register.write(self._entry(kind, GATEWAY))
 
-    def _add(self, entry: Entry) -> None:
-        batch = self._batches[entry.type]
-        if len(batch) >= AT_ONCE:
-            self._more[entry.type] += 1
-            return
-        batch.append(entry)
+    def _add(self, entry: Entry, *, apart: Hashable = None) -> None:
+        """`apart`: whose measure it takes from, of those that the configuration names; None for anybody's."""
+        self._lanes[entry.type, apart].add(entry)
         self._news.set()
 
     async def changed(self, *changes: Change) -> None:
@@ -132,14 +130,10 @@ class Notices:
             await asyncio.sleep(EVERY_SECONDS)
 
     async def _write(self) -> None:
-        """The last one stands for those that were too many: `count` of them, itself included. One after the other:
-        the end waits for what is under way."""
+        """One after the other: the end waits for what is under way."""
         async with self._turn:
             self._news.clear()
-            batches, self._batches = self._batches, defaultdict(list)
-            more, self._more = self._more, Counter()
-            for kind, batch in batches.items():
-                if more[kind]:
-                    batch[-1] = replace(batch[-1], count=1 + more[kind])
-            for entry in chain.from_iterable(batches.values()):
-                await self._register.write(entry)
+            lanes, self._lanes = self._lanes, defaultdict(Lane)
+            for lane in lanes.values():
+                for entry in lane.written():
+                    await self._register.write(entry)

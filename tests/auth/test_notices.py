@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,9 @@ from gateway.asks import Code
 from gateway.audit.entry import Entry, EntryType
 from gateway.auth.changes import changes
 from gateway.auth.keys import Denied, Reason
-from gateway.auth.notices import AT_ONCE, Notices, slug
+from gateway.auth.notices import Notices, slug
 from gateway.auth.scopes import Scope
+from gateway.auth.tally import AT_ONCE, GROUPS
 from gateway.model import Device, Principal
 from gateway.settings import Client, ClientKey
 
@@ -75,6 +77,73 @@ async def test_what_is_left_is_written_at_the_end() -> None:
     async with notices.writing():
         notices.denied(Denied(reason=Reason.MISSING), address=None, request_id="r")
     assert [(entry.tenant, entry.client) for entry in register.entries] == [("-", None)]
+
+
+STRANGER = Denied(reason=Reason.UNKNOWN_KID, kid="bbbbbbbb")
+WRONG = Denied(reason=Reason.WRONG_SECRET, kid="aaaaaaaa", client="crm", tenant="acme")
+FORBIDDEN = Denied(reason=Reason.FORBIDDEN, kid="aaaaaaaa", client="crm", tenant="acme")
+
+
+async def test_bad_keys_hide_no_stolen_one() -> None:
+    """However many strangers from however many addresses, also with the ids of good keys: who has a good key and may
+    not is written down as if they were not there, with address and key."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    async with notices.writing():
+        for number in range(500):
+            notices.denied(STRANGER, address=f"192.0.2.{number % 250}", request_id=f"s-{number:06}")
+            notices.denied(WRONG, address=f"198.51.100.{number % 250}", request_id=f"w-{number:06}")
+        for number in range(3):
+            notices.denied(FORBIDDEN, address="203.0.113.9", request_id=f"f-{number:06}")
+    found = [one for one in register.entries if one.reason == "forbidden"]
+    assert [(one.client, one.kid, one.address, one.request_id, one.count) for one in found] == [
+        ("crm", "aaaaaaaa", "203.0.113.9", f"f-{number:06}", None) for number in range(3)
+    ]
+    assert sum(one.count or 1 for one in register.entries) == 1_003
+    assert len(register.entries) <= AT_ONCE + GROUPS + 1 + 3
+
+
+async def test_a_sum_says_only_what_all_of_its_members_say() -> None:
+    """Sixteen sources of a measure are told apart, each with its own number; the rest has neither address nor key."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    said = [
+        replace(WRONG, kid=f"{number % 3:08}") if number % 2 else replace(STRANGER, kid=f"{number % 3:08}")
+        for number in range(600)
+    ]
+    async with notices.writing():
+        for number, one in enumerate(said):
+            notices.denied(one, address=f"192.0.2.{number % 40}", request_id=f"r-{number:06}")
+    counted: Counter[tuple[str | None, str | None, str | None, str]] = Counter()
+    for entry in register.entries:
+        counted[entry.address, entry.client, entry.reason, entry.tenant] += entry.count or 1
+        if entry.count is not None:
+            assert (entry.kid, entry.request_id) == (None, None)
+    rest = (None, None, None, "-")
+    assert counted.pop(rest) == 600 - 15 * GROUPS
+    assert set(counted.values()) == {15}
+    assert len(counted) == GROUPS
+    for address, client, reason, tenant in counted:
+        assert address is not None
+        assert (client, reason, tenant) in {("crm", "wrong-secret", "acme"), (None, "unknown-kid", "-")}
+
+
+async def test_what_is_lost_hides_nothing_else_that_is() -> None:
+    """A recorder that comes and goes all the time leaves room for another one, and for a device."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    async with notices.writing():
+        for number in range(40):
+            notices.recorder("pbx", up=False)
+            notices.device(Device.STORE, up=True, away_ms=number)
+        notices.recorder("verba", up=False)
+        notices.device(Device.JOURNAL, up=True, away_ms=3)
+    said = {
+        (one.type.value, one.recorders[0].backend if one.recorders else one.device, one.away_ms, one.count)
+        for one in register.entries[-2 * AT_ONCE - 2 :]
+    }
+    assert {("recorder.lost", "verba", None, None), ("device.recovered", Device.JOURNAL, 3, None)} <= said
+    assert {("recorder.lost", "pbx", None, 31), ("device.recovered", Device.STORE, None, 31)} <= said
 
 
 async def test_each_kind_has_its_own_measure() -> None:
