@@ -121,7 +121,8 @@ class Admission:
         if left:
             _log.warning(RESTART_NEEDED, sections=left)
         await self.notices.changed(
-            Change(type=EntryType.CONFIGURATION_CHANGED), *changes(before.clients, found.clients)
+            Change(type=EntryType.CONFIGURATION_CHANGED, sections=tuple(_changed(before, found))),
+            *changes(before.clients, found.clients),
         )
 
     def _replace(self, settings: Settings) -> None:
@@ -165,4 +166,8 @@ def _left(before: Settings, found: Settings) -> list[str]:
             "audit": before.audit.model_copy(update=audit),
         }
     )
-    return [name for name in type(found).model_fields if getattr(applied, name) != getattr(found, name)]
+    return _changed(applied, found)
+
+
+def _changed(before: Settings, found: Settings) -> list[str]:
+    return [name for name in type(found).model_fields if getattr(before, name) != getattr(found, name)]

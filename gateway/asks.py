@@ -94,6 +94,15 @@ class Code(enum.StrEnum):
     INTERNAL_ERROR = "internal-error"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """What somebody asked for who may not have it, as far as it is known; `method` in lower case."""
+
+    method: str
+    action: Action | None = None
+    call_id: str | None = None
+
+
 CARD_NUMBER = "Must not hold what looks like a card number"
 API_KEY = "Must not hold what looks like an API key"
 

@@ -33,7 +33,7 @@ _TIME = range(10**12, 2 * 10**12)
 # others made.
 _OWN_MEMBERS = re.compile(
     r'"node_ms":1[0-9]{12}(?=[,}])'
-    rf'|"(?:op|request_id|call_id|actor)":"{_FORM}"'
+    rf'|"(?:op|request_id|call_id|target|actor)":"{_FORM}"'
     r'|"node":"[A-Za-z0-9][A-Za-z0-9._-]*"'
     r'|"address":"(?:[0-9a-f]{0,4}:){2,7}[0-9a-f.]{0,15}"'
     r'|"key":"[0-9a-f]{16}"'

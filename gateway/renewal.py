@@ -109,7 +109,7 @@ class Certificates:
         self._context = found
         self._metrics.certificates(are_fresh=True)
         _log.info(CERTIFICATES_TAKEN)
-        await self._told(Change(type=EntryType.CONFIGURATION_CHANGED))
+        await self._told(Change(type=EntryType.CONFIGURATION_CHANGED, sections=("listen",)))
 
     async def _refuse(self, fault: str) -> None:
         self._metrics.certificates(are_fresh=False)

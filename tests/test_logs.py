@@ -330,7 +330,7 @@ def test_the_log_has_every_entry_as_its_hash_has_it(production: bool) -> None:  
         assert link(b"k" * 32, "", shown.encode()) == said["hash"] == hash_
         assert (said["at"], said["seq"], said["bucket"]) == (str(at), str(number), "17")
         assert orjson.loads(shown) == orjson.loads(entry.canonical())
-    assert alike.keys() >= {"op", "request_id", "call_id", "actor", "node", "node_ms", "address", "key"}
+    assert alike.keys() >= {"op", "request_id", "call_id", "actor", "node", "node_ms", "address", "key", "target"}
 
 
 _TIMES = (1_700_000_000_000, 1_900_000_000_000)
@@ -356,6 +356,7 @@ def _entry(random: Random) -> Entry:
         revision=random.randrange(10**4),
         version=random.randrange(10**4),
         key=some()[-12:] + some()[:4],
+        target=some(),
     )
 
 

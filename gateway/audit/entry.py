@@ -86,7 +86,8 @@ class Entry:
 
     An entry that is about no call has no `call_id`; `key` is then the id of a key, `count` how many entries it is
     about, `checkpoint` the number of a seal, `device` one of the trail's own, and `away_ms` for how long it, or the one
-    recorder that is named, was away.
+    recorder that is named, was away. `target` is the call that somebody wanted and may not have, `method` how it was
+    asked for; `names` are the fields that held a card number, or the sections of the configuration that changed.
     """
 
     type: EntryType
@@ -118,6 +119,9 @@ class Entry:
     checkpoint: int | None = None
     device: Device | None = None
     away_ms: int | None = None
+    target: str | None = None
+    method: str | None = None
+    names: tuple[str, ...] = ()
 
     def canonical(self) -> bytes:
         """The bytes that are hashed, stored and exported."""

@@ -48,7 +48,8 @@ class Selection:
         if self.tenant is None and self.call_id is None:
             return True
         members = orjson.loads(entry)
-        return self.tenant in {None, members["tenant"]} and self.call_id in {None, members.get("call_id")}
+        calls = {None, members.get("call_id"), members.get("target")}
+        return self.tenant in {None, members["tenant"]} and self.call_id in calls
 
     def members(self) -> dict[str, object]:
         each = {"since": self.since, "until": self.until, "tenant": self.tenant, "call_id": self.call_id}

@@ -63,7 +63,7 @@ def _ocsf(entry: Mapping[str, Any]) -> bytes:
             },
             "api": {"operation": kind, "request": {"uid": entry.get("request_id")}},
             "src_endpoint": {"ip": entry.get("address"), "name": entry["node"]},
-            "resources": [{"type": "call", "uid": entry.get("call_id")}],
+            "resources": [{"type": "call", "uid": entry.get("call_id", entry.get("target"))}],
             "unmapped": dict(entry),
         }
     )
@@ -101,7 +101,7 @@ def _cef(entry: Mapping[str, Any]) -> bytes:
     extension = {
         "rt": entry["at"],
         "outcome": "failure" if _failed(entry) else "success",
-        "act": entry.get("action"),
+        "act": entry.get("action", entry.get("method")),
         "src": entry.get("address"),
         "suser": entry.get("actor"),
         "requestClientApplication": entry.get("client"),
@@ -109,7 +109,7 @@ def _cef(entry: Mapping[str, Any]) -> bytes:
         "reason": entry.get("reason"),
         "externalId": f"{entry['bucket']}-{entry['seq']}",
         "cs1Label": "call",
-        "cs1": entry.get("call_id"),
+        "cs1": entry.get("call_id", entry.get("target")),
         "cs2Label": "tenant",
         "cs2": entry["tenant"],
         "cs3Label": "hash",

@@ -52,10 +52,24 @@ def _recorders(value: object) -> bool:
     return isinstance(value, list) and all(not [*_wrong(one, RECORDER, ("backend", "state"))] for one in value)
 
 
+# Where a card number can be found, and what a configuration is made of.
+CARD_FIELDS = frozenset({"actor", "hold", "idempotency-key", "reason", "user_id"})
+SECTIONS = frozenset(
+    {"audit", "backends", "clients", "environment", "listen", "policy", "routes", "store", "tokens"},
+)
+
+
+def _names(value: object) -> bool:
+    known = CARD_FIELDS | SECTIONS
+    return isinstance(value, list) and all(isinstance(name, str) and name in known for name in value)
+
+
+_CALL = _form(r"[A-Za-z0-9][A-Za-z0-9._:*+=@-]{0,127}")
+
 FIELDS: Mapping[str, Callable[[object], bool]] = {
     "type": _word(EntryType),
     "tenant": _form(r"-|[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
-    "call_id": _form(r"[A-Za-z0-9][A-Za-z0-9._:*+=@-]{0,127}"),
+    "call_id": _CALL,
     "op": _form(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"),
     "node": _form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),
     "node_ms": _number,
@@ -82,6 +96,9 @@ FIELDS: Mapping[str, Callable[[object], bool]] = {
     "checkpoint": _number,
     "device": _word(Device),
     "away_ms": _number,
+    "target": _CALL,
+    "method": _form(r"get|head|put|post|delete"),
+    "names": _names,
 }
 REQUIRED = ("type", "tenant", "op", "node", "node_ms", "schema")
 

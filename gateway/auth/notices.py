@@ -25,7 +25,7 @@ from gateway.model import Fault, RecorderState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
 
-    from gateway.asks import Code
+    from gateway.asks import Code, Sought
     from gateway.auth.keys import Denied
     from gateway.model import Device, Principal
 
@@ -45,12 +45,13 @@ class Register(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing that a new configuration changed about access."""
+    """One thing that a new configuration changed about access; of the configuration itself, which sections."""
 
     type: EntryType
     tenant: str = NO_TENANT
     client: str | None = None
     kid: str | None = None
+    sections: tuple[str, ...] = ()
 
 
 class Notices:
@@ -66,10 +67,11 @@ class Notices:
 
     # ── what anybody can bring about; costs nobody who asks any time ──
 
-    def denied(self, denied: Denied, *, address: str | None, request_id: str) -> None:
+    def denied(self, denied: Denied, sought: Sought, *, address: str | None, request_id: str) -> None:
         """Somebody was not let in."""
         entry = self._entry(EntryType.ACCESS_DENIED, denied.tenant or NO_TENANT)
         said = replace(entry, client=denied.client, kid=denied.kid, address=address)
+        said = replace(said, target=sought.call_id, method=sought.method, action=sought.action)
         known = None if denied.reason in STRANGERS else (denied.client, denied.reason)
         self._add(replace(said, request_id=request_id, reason=denied.reason.value), apart=known)
 
@@ -78,11 +80,11 @@ class Notices:
         entry = self._entry(EntryType.REQUEST_REFUSED, NO_TENANT)
         self._add(replace(entry, address=address, request_id=request_id, reason=code.value))
 
-    def card_found(self, principal: Principal, *, address: str | None, request_id: str) -> None:
-        """A card number where none belongs."""
+    def card_found(self, principal: Principal, *, names: tuple[str, ...], address: str | None, request_id: str) -> None:
+        """A card number where none belongs; `names` are the fields."""
         entry = self._entry(EntryType.CARD_FOUND, principal.tenant)
         said = replace(entry, client=principal.client, kid=principal.kid, actor=principal.subject)
-        self._add(replace(said, address=address, request_id=request_id), apart=principal.client)
+        self._add(replace(said, names=names, address=address, request_id=request_id), apart=principal.client)
 
     # ── what happens to this process ──
 
@@ -109,7 +111,7 @@ class Notices:
     async def changed(self, *changes: Change) -> None:
         for change in changes:
             entry = self._entry(change.type, change.tenant)
-            await self._register.write(replace(entry, client=change.client, kid=change.kid))
+            await self._register.write(replace(entry, client=change.client, kid=change.kid, names=change.sections))
 
     def _entry(self, kind: EntryType, tenant: str) -> Entry:
         return notice(kind, tenant=tenant, node=self._node, ms=self._ms())

@@ -15,7 +15,8 @@ GROUPS = 16  # groups of one lane that are told apart
 NO_TENANT = "-"  # nobody's: no configured tenant can be called that
 
 # What many entries in one may agree in. An id of a request or an operation is one entry's own.
-_SAID = ("client", "kid", "actor", "address", "reason", "action", "call_id", "device", "away_ms", "recorders")
+_SAID = ("client", "kid", "actor", "address", "reason", "action", "target", "method", "device", "away_ms")
+_LISTS = ("recorders", "names")
 
 
 @dataclass(slots=True)
@@ -64,8 +65,8 @@ class Lane:
 
 def common(one: Entry, other: Entry) -> Entry:
     """What both say."""
-    unlike = [name for name in _SAID if getattr(one, name) != getattr(other, name)]
-    left: dict[str, Any] = {name: () if name == "recorders" else None for name in unlike}
+    unlike = [name for name in (*_SAID, *_LISTS) if getattr(one, name) != getattr(other, name)]
+    left: dict[str, Any] = {name: () if name in _LISTS else None for name in unlike}
     tenant = one.tenant if one.tenant == other.tenant else NO_TENANT
     return replace(one, tenant=tenant, request_id=None, **left)
 

@@ -63,6 +63,9 @@ class Seen:
     checkpoint: int | None
     device: str | None
     away_ms: int | None
+    target: str | None
+    method: str | None
+    names: tuple[str, ...]
 
     @property
     def when(self) -> int:
@@ -123,6 +126,9 @@ def _seen(m: Mapping[str, Any]) -> Seen:
         checkpoint=_number(m.get("checkpoint")),
         device=_text(m.get("device")),
         away_ms=_number(m.get("away_ms")),
+        target=_text(m.get("target")),
+        method=_text(m.get("method")),
+        names=tuple(map(str, m.get("names", ()))),
     )
 
 

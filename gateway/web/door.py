@@ -13,6 +13,7 @@ from gateway.auth.keys import Reason
 from gateway.auth.limits import Kind
 
 if TYPE_CHECKING:
+    from gateway.asks import Sought
     from gateway.auth.keys import Denied
     from gateway.auth.limits import Limits
     from gateway.auth.throttle import Throttle
@@ -35,7 +36,7 @@ _KINDS = {hdrs.METH_PUT: Kind.MUTE, hdrs.METH_POST: Kind.MUTE, hdrs.METH_DELETE:
 
 
 class Denials(Protocol):
-    def denied(self, denied: Denied, *, address: str | None, request_id: str) -> None:
+    def denied(self, denied: Denied, sought: Sought, *, address: str | None, request_id: str) -> None:
         """Somebody was not let in."""
         ...
 
@@ -43,7 +44,7 @@ class Denials(Protocol):
         """What never became a request."""
         ...
 
-    def card_found(self, principal: Principal, *, address: str | None, request_id: str) -> None:
+    def card_found(self, principal: Principal, *, names: tuple[str, ...], address: str | None, request_id: str) -> None:
         """Somebody put a card number where none belongs."""
         ...
 
@@ -79,9 +80,10 @@ class Door:
             raise refused(exchange, standing.short_seconds)
         return not standing.short_seconds
 
-    async def turn_away(self, denied: Denied, exchange: Exchange, meter: Meter, address: str | None) -> Failure:
+    async def turn_away(self, denied: Denied, sought: Sought, exchange: Exchange, meter: Meter) -> Failure:
         """What somebody who is not let in is told, when it is their turn."""
-        self.denials.denied(denied, address=address, request_id=exchange.request_id)
+        address = exchange.address
+        self.denials.denied(denied, sought, address=address, request_id=exchange.request_id)
         wait = None if denied.reason in _KNOWN else self.throttle.failed(address)
         meter.auth_denied(reason=Reason.THROTTLED if wait else denied.reason)
         await (self.throttled if wait else self.strangers).passed()

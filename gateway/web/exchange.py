@@ -12,10 +12,11 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from gateway import logs
 from gateway.asks import CARD_NUMBER, Code, Failure
+from gateway.audit.schema import CARD_FIELDS
 from gateway.web import headers, problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from aiohttp.typedefs import Handler, Middleware
 
@@ -141,9 +142,20 @@ class Frame:
         return problems.response(failure, exchange.request_id, allow)
 
     def _look_for_cards(self, failure: Failure, exchange: Exchange) -> None:
-        if exchange.principal is not None and any(fault.message == CARD_NUMBER for fault in failure.faults):
+        places = [fault.field for fault in failure.faults if fault.message == CARD_NUMBER]
+        if exchange.principal is not None and places:
             self.meter.card_found()
-            self.denials.card_found(exchange.principal, address=exchange.address, request_id=exchange.request_id)
+            self.denials.card_found(
+                exchange.principal,
+                names=_fields(places),
+                address=exchange.address,
+                request_id=exchange.request_id,
+            )
+
+
+def _fields(places: Iterable[str]) -> tuple[str, ...]:
+    """Each by its own name, wherever in the body it is."""
+    return tuple(sorted(CARD_FIELDS.intersection(place.rpartition(".")[2].lower() for place in places)))
 
 
 def _check_version(request: web.Request) -> None:

@@ -97,15 +97,15 @@ class Endpoint:
     async def _commanded(self, caller: Caller, said: Envelope, command: schema.AnyCommand, once: Once | None) -> Answer:
         match command:
             case schema.MuteCommand():
-                caller.permit(Scope.MUTE)
+                caller.permit(Scope.MUTE, Action.MUTE)
                 return await self._mute(caller, _mute(caller, said, command, once))
             case schema.UnmuteCommand():
-                caller.permit(Scope.UNMUTE)
+                caller.permit(Scope.UNMUTE, Action.UNMUTE)
                 caller.keep_within_limit()
                 ask = _unmute(caller, said, hold=command.hold, force=command.force, person=command, once=once)
                 return await self._service.unmute(ask)
             case schema.KeepCommand() | schema.DiscardCommand() | schema.StartCommand() | schema.StopCommand():
-                caller.permit(Scope.CONTROL)
+                caller.permit(Scope.CONTROL, Action(command.action))
                 caller.keep_within_limit()
                 return await self._service.control(_control(caller, said, command, once))
             case never:
@@ -114,7 +114,7 @@ class Endpoint:
 
 def _mute(caller: Caller, said: Envelope, body: schema.MuteBody, once: Once | None) -> Mute:
     if body.resume_after_seconds is not None:  # an order to unmute, only later
-        caller.permit(Scope.UNMUTE)
+        caller.permit(Scope.UNMUTE, Action.MUTE)
     return Mute(
         key=caller.key(said),
         origin=caller.origin(body),
@@ -138,7 +138,7 @@ def _unmute(
     once: Once | None = None,
 ) -> Unmute:
     if force:
-        caller.permit(Scope.FORCE)
+        caller.permit(Scope.FORCE, Action.UNMUTE)
     return Unmute(
         key=caller.key(said),
         origin=caller.origin(person),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import ClientError, hdrs, web
 
-from gateway.asks import Code, Failure, FieldFault
-from gateway.auth.keys import Denied, Reason, denied
+from gateway.asks import Code, Failure, FieldFault, Sought
+from gateway.auth.keys import STRANGERS, Denied, Reason, denied
 from gateway.auth.scopes import Scope
-from gateway.model import CallKey, Origin
+from gateway.model import Action, CallKey, Origin
 from gateway.web import headers, parse
 from gateway.web.connection import standing_aside
 from gateway.web.door import refused
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 16_384
 _CALL_SEGMENT = 3  # "", "v1", "calls", "<call_id>", "redaction"
+_ACTIONS = {hdrs.METH_PUT: Action.MUTE, hdrs.METH_DELETE: Action.UNMUTE}
 _BODILESS = FieldFault(field=parse.BODY, message="Is not taken by this method")
 _NAMELESS = FieldFault(
     field="actor",
@@ -86,6 +87,8 @@ class Caller:
     meter: Meter
     door: Door
     within_limit: bool
+    method: str
+    path: str
 
     def key(self, envelope: Envelope) -> CallKey:
         return CallKey(tenant=self.principal.tenant, call_id=envelope.call_id)
@@ -101,10 +104,12 @@ class Caller:
             reason=person.reason if person else None,
         )
 
-    def permit(self, scope: Scope) -> None:
+    def permit(self, scope: Scope, action: Action | None = None) -> None:
+        """`action` is what was asked for, where the method does not say it."""
         if scope not in self.principal.scopes:
             no = denied(Reason.FORBIDDEN, self.principal)
-            self.door.denials.denied(no, address=self.address, request_id=self.request_id)
+            sought = _sought(self.method, action, self.path)
+            self.door.denials.denied(no, sought, address=self.address, request_id=self.request_id)
             self.meter.auth_denied(reason=no.reason)
             raise Failure(Code.FORBIDDEN, f"This needs the scope {scope.value}.")
 
@@ -133,7 +138,8 @@ class Reception:
         found = await self._authenticator.authenticate(key, authorization, now, certificate=_certificate(request))
         if isinstance(found, Denied):
             with standing_aside(request):
-                raise await self._door.turn_away(found, exchange, self._meter, address)
+                path = None if found.reason in STRANGERS else request.rel_url.raw_path
+                raise await self._door.turn_away(found, _sought(request.method, None, path), exchange, self._meter)
         exchange.client, exchange.principal = found.client, found
         caller = Caller(
             principal=found,
@@ -145,6 +151,8 @@ class Reception:
             meter=self._meter,
             door=self._door,
             within_limit=self._door.enter(found.client, request.method, exchange),
+            method=request.method,
+            path=request.rel_url.raw_path,
         )
         needs = needed(request)
         if isinstance(needs, Scope):
@@ -188,14 +196,26 @@ def _is_json(request: web.Request) -> bool:
 
 
 def envelope(request: web.Request) -> Envelope:
-    # The raw path: aiohttp has decoded the other one already, and would let an encoded slash pass as one.
-    segment = request.rel_url.raw_path.split("/")[_CALL_SEGMENT]
     call_id, if_match, key = parse.all_of(
-        lambda: parse.call_id(segment),
+        lambda: _call_id(request.rel_url.raw_path),
         lambda: headers.if_match(request.headers),
         lambda: headers.idempotency_key(request.headers),
     )
     return Envelope(call_id=call_id, if_match=if_match, idempotency_key=key)
+
+
+def _call_id(raw_path: str) -> str:
+    """Of the raw path: aiohttp has decoded the other one already, and would let an encoded slash pass as one."""
+    return parse.call_id(raw_path.split("/")[_CALL_SEGMENT])
+
+
+def _sought(method: str, action: Action | None, raw_path: str | None) -> Sought:
+    """No call where its id is none, or where nobody knows who asks: that could be anything."""
+    try:
+        call_id = None if raw_path is None else _call_id(raw_path)
+    except Failure:
+        call_id = None
+    return Sought(method=method.lower(), action=action or _ACTIONS.get(method), call_id=call_id)
 
 
 def no_body(data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import get_type_hints
 
 import orjson
 import pytest
@@ -11,6 +12,8 @@ from gateway.audit import schema
 from gateway.audit.chain import GENESIS, link
 from gateway.audit.entry import Entry, EntryType, RecorderEntry, healed
 from gateway.model import RecorderState
+from gateway.settings import Settings
+from gateway.web.schema import MuteBody, StartCommand, TargetBody, UnmuteCommand, UnmuteQuery
 
 ENTRY = Entry(
     type=EntryType.MUTE_INTENDED,
@@ -87,6 +90,19 @@ def test_no_field_takes_free_text(name: str) -> None:
         assert not own(text), text
     for value in (None, {}, {"a": "b"}, [["a"]], ["a"], 1.5, -1, 2**64, float("inf")):
         assert not own(value), value
+
+
+def test_the_names_are_of_closed_sets() -> None:
+    """Every section of the configuration, and every field that looks for card numbers."""
+    assert set(Settings.model_fields) == schema.SECTIONS
+    models = (MuteBody, UnmuteCommand, TargetBody, UnmuteQuery, StartCommand)
+    hints = {name: hint for model in models for name, hint in get_type_hints(model, include_extras=True).items()}
+    looking = {name for name, hint in hints.items() if "_no_card" in repr(hint)}
+    assert looking | {"idempotency-key"} == schema.CARD_FIELDS
+    base = {**orjson.loads(ENTRY.canonical())}
+    assert schema.faults(orjson.dumps({**base, "names": ["actor", "clients"]})) == ()
+    for names in (["acme"], [1], [["actor"]], "actor", {"actor": 1}):
+        assert schema.faults(orjson.dumps({**base, "names": names})) == ("names",)
 
 
 def test_what_is_wrong_is_named() -> None:

@@ -160,6 +160,7 @@ async def test_it_follows_whole_or_not_at_all(mount: Mount, store: RedisStore) -
         assert found.subject == "agent-17"
         assert "crm" in admission
         assert sorted(register.types) == ["client.changed", "configuration.changed", "key.added", "key.removed"]
+        assert [one.names for one in register.entries if one.names] == [("tokens", "clients")]
         mount.write(first, scopes=["everything"])
         await look()
         assert valid() == 0

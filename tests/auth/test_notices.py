@@ -8,16 +8,18 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.asks import Code
+from gateway.asks import Code, Sought
+from gateway.audit import schema
 from gateway.audit.entry import Entry, EntryType
 from gateway.auth.changes import changes
 from gateway.auth.keys import Denied, Reason
 from gateway.auth.notices import Notices, slug
 from gateway.auth.scopes import Scope
 from gateway.auth.tally import AT_ONCE, GROUPS
-from gateway.model import Device, Principal
+from gateway.model import Action, Device, Principal
 from gateway.settings import Client, ClientKey
 
+PUT = Sought(method="put", action=Action.MUTE, call_id="c-1")
 PRINCIPAL = Principal(client="crm", tenant="acme", kid="aaaaaaaa")
 
 
@@ -46,7 +48,7 @@ async def test_a_flood_of_denials_is_a_few_entries_and_a_number() -> None:
     notices = Notices(register, node="pod-1", ms=lambda: 7)
     for number in range(1_000):
         denied = Denied(reason=Reason.WRONG_SECRET, kid="aaaaaaaa", client="crm", tenant="acme")
-        notices.denied(denied, address="192.0.2.1", request_id=f"r-{number:06}")
+        notices.denied(denied, PUT, address="192.0.2.1", request_id=f"r-{number:06}")
     async with notices.writing():
         await register.wrote.wait()
     assert len(register.entries) == AT_ONCE
@@ -55,7 +57,8 @@ async def test_a_flood_of_denials_is_a_few_entries_and_a_number() -> None:
     assert (first.tenant, first.client, first.kid, first.request_id) == ("acme", "crm", "aaaaaaaa", "r-000000")
     assert sum(entry.count or 1 for entry in register.entries) == 1_000
     assert last.count == 1_000 - AT_ONCE + 1
-    assert first.call_id is None
+    assert (first.call_id, first.target, first.method, first.action) == (None, "c-1", "put", Action.MUTE)
+    assert schema.faults(last.canonical()) == ()
 
 
 async def test_the_next_flood_is_written_too() -> None:
@@ -64,7 +67,7 @@ async def test_the_next_flood_is_written_too() -> None:
     notices = Notices(register, node="pod-1", ms=lambda: 7)
     async with notices.writing(), asyncio.timeout(30):
         for _ in range(2):
-            notices.denied(Denied(reason=Reason.MISSING), address=None, request_id="r")
+            notices.denied(Denied(reason=Reason.MISSING), PUT, address=None, request_id="r")
             await register.wrote.wait()
             register.wrote.clear()
     assert len(register.entries) == 2
@@ -75,7 +78,7 @@ async def test_what_is_left_is_written_at_the_end() -> None:
     register = Register()
     notices = Notices(register, node="pod-1", ms=lambda: 7)
     async with notices.writing():
-        notices.denied(Denied(reason=Reason.MISSING), address=None, request_id="r")
+        notices.denied(Denied(reason=Reason.MISSING), PUT, address=None, request_id="r")
     assert [(entry.tenant, entry.client) for entry in register.entries] == [("-", None)]
 
 
@@ -91,10 +94,10 @@ async def test_bad_keys_hide_no_stolen_one() -> None:
     notices = Notices(register, node="pod-1", ms=lambda: 7)
     async with notices.writing():
         for number in range(500):
-            notices.denied(STRANGER, address=f"192.0.2.{number % 250}", request_id=f"s-{number:06}")
-            notices.denied(WRONG, address=f"198.51.100.{number % 250}", request_id=f"w-{number:06}")
+            notices.denied(STRANGER, PUT, address=f"192.0.2.{number % 250}", request_id=f"s-{number:06}")
+            notices.denied(WRONG, PUT, address=f"198.51.100.{number % 250}", request_id=f"w-{number:06}")
         for number in range(3):
-            notices.denied(FORBIDDEN, address="203.0.113.9", request_id=f"f-{number:06}")
+            notices.denied(FORBIDDEN, PUT, address="203.0.113.9", request_id=f"f-{number:06}")
     found = [one for one in register.entries if one.reason == "forbidden"]
     assert [(one.client, one.kid, one.address, one.request_id, one.count) for one in found] == [
         ("crm", "aaaaaaaa", "203.0.113.9", f"f-{number:06}", None) for number in range(3)
@@ -113,7 +116,7 @@ async def test_a_sum_says_only_what_all_of_its_members_say() -> None:
     ]
     async with notices.writing():
         for number, one in enumerate(said):
-            notices.denied(one, address=f"192.0.2.{number % 40}", request_id=f"r-{number:06}")
+            notices.denied(one, PUT, address=f"192.0.2.{number % 40}", request_id=f"r-{number:06}")
     counted: Counter[tuple[str | None, str | None, str | None, str]] = Counter()
     for entry in register.entries:
         counted[entry.address, entry.client, entry.reason, entry.tenant] += entry.count or 1
@@ -126,6 +129,23 @@ async def test_a_sum_says_only_what_all_of_its_members_say() -> None:
     for address, client, reason, tenant in counted:
         assert address is not None
         assert (client, reason, tenant) in {("crm", "wrong-secret", "acme"), (None, "unknown-kid", "-")}
+
+
+async def test_a_sum_of_different_calls_names_none() -> None:
+    """Nor what was wanted of them, where that differs; which fields held a card number neither."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    async with notices.writing():
+        for number in range(30):
+            method = ("put", "get")[number % 2]
+            sought = Sought(method=method, call_id=f"c-{number}")
+            notices.denied(FORBIDDEN, sought, address="192.0.2.1", request_id=f"r-{number:06}")
+            names = (("actor",), ("hold",))[number % 2]
+            notices.card_found(PRINCIPAL, names=names, address="192.0.2.1", request_id=f"r-{number:06}")
+    sums = [one for one in register.entries if one.count is not None]
+    assert [(one.target, one.method, one.names, one.count) for one in sums] == [(None, None, (), 21)] * 2
+    assert {(one.client, one.kid, one.address) for one in sums} == {("crm", "aaaaaaaa", "192.0.2.1")}
+    assert register.entries[0].target == "c-0"
 
 
 async def test_what_is_lost_hides_nothing_else_that_is() -> None:
@@ -153,8 +173,8 @@ async def test_each_kind_has_its_own_measure() -> None:
     async with notices.writing():
         for _ in range(50):
             notices.refused(Code.INVALID_REQUEST, address="192.0.2.1", request_id=None)
-        notices.denied(Denied(reason=Reason.MISSING), address=None, request_id="r-000001")
-        notices.card_found(PRINCIPAL, address=None, request_id="r-000001")
+        notices.denied(Denied(reason=Reason.MISSING), PUT, address=None, request_id="r-000001")
+        notices.card_found(PRINCIPAL, names=("actor",), address=None, request_id="r-000001")
     counts = Counter(dict.fromkeys(EntryType, 0))
     for entry in register.entries:
         counts[entry.type] += entry.count or 1

@@ -127,6 +127,7 @@ class Tale:
 
     def systems(self) -> None:
         self.system(EntryType.SEAL_STARTED, checkpoint=1)
+        self.system(EntryType.CONFIGURATION_CHANGED, names=("clients", "routes"))
         self.system(EntryType.TRAIL_EXPORTED, client="operator", actor="root")
         self.system(EntryType.KEY_ADDED, client="crm", kid="k1crm000")
         for _ in range(self.random.randint(0, 4)):

@@ -92,7 +92,7 @@ async def test_what_happens_is_in_the_trail(house: House) -> None:
     assert sum(one.get("count", 1) for one in refused) == 40
     assert {(one["reason"], one["address"]) for one in refused} == {("invalid-request", "127.0.0.1")}
     (card,) = (one for one in found if one["type"] == "card.found")
-    assert (card["client"], card["tenant"], "actor" in card) == ("crm", "acme", False)
+    assert (card["client"], card["tenant"], card["names"], "actor" in card) == ("crm", "acme", ["actor"], False)
     lost = [one["device"] for one in found if one["type"] == "device.lost"]
     back = [one["device"] for one in found if one["type"] == "device.recovered" and one["away_ms"] >= 0]
     assert sorted({*lost}) == sorted({*back}) == ["journal", "store"]

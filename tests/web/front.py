@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import orjson
 
-from gateway.asks import Answer, Ask, Code, Control, Mute, Read, Unmute
+from gateway.asks import Answer, Ask, Code, Control, Mute, Read, Sought, Unmute
 from gateway.auth import Authenticator, NoTokens
 from gateway.auth.keys import Denied, Reason, hash_secret, mint
 from gateway.auth.limits import Limits
@@ -114,19 +114,23 @@ class Denials:
     """Who was not let in, and from where."""
 
     said: list[tuple[Denied, str | None]] = field(default_factory=list)
+    sought: list[Sought] = field(default_factory=list)
     never_requests: list[tuple[Code, str | None]] = field(default_factory=list)
+    names: list[tuple[str, ...]] = field(default_factory=list)
     cards: list[tuple[str, str | None]] = field(default_factory=list)
 
-    def denied(self, denied: Denied, *, address: str | None, request_id: str) -> None:
+    def denied(self, denied: Denied, sought: Sought, *, address: str | None, request_id: str) -> None:
         assert request_id
+        self.sought.append(sought)
         self.said.append((denied, address))
 
     def refused(self, code: Code, *, address: str | None, request_id: str | None) -> None:
         assert request_id != ""
         self.never_requests.append((code, address))
 
-    def card_found(self, principal: Principal, *, address: str | None, request_id: str) -> None:
+    def card_found(self, principal: Principal, *, names: tuple[str, ...], address: str | None, request_id: str) -> None:
         assert request_id
+        self.names.append(names)
         self.cards.append((principal.client, address))
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from front import PATH, Front, fronted
+from front import CALL, PATH, Front, fronted
 
-from gateway.auth.keys import Reason
+from gateway.asks import Sought
+from gateway.auth.keys import Reason, mint
 from gateway.auth.scopes import Scope
+from gateway.model import Action
 from gateway.web.needs import NEEDS, Open, UndeclaredRouteError, declare, needed
 
 if TYPE_CHECKING:
@@ -108,6 +110,39 @@ async def test_what_was_denied_is_told_to_the_trail(front: Front) -> None:
         (Reason.TOKEN_INVALID, "named", "127.0.0.1"),
     ]
     assert front.count("auth_denied_total", reason="forbidden") == 1
+
+
+KEY = mint(bytes).text
+SOUGHT: list[tuple[str, str, str, dict[str, Any] | None, Sought]] = [
+    ("reader", "PUT", PATH, None, Sought(method="put", action=Action.MUTE, call_id=CALL)),
+    ("reader", "DELETE", PATH, None, Sought(method="delete", action=Action.UNMUTE, call_id=CALL)),
+    ("muter", "GET", PATH, None, Sought(method="get", call_id=CALL)),
+    ("reader", "GET", f"{PATH}?include=audit", None, Sought(method="get", call_id=CALL)),
+    ("reader", "POST", PATH, {"action": "start"}, Sought(method="post", action=Action.START, call_id=CALL)),
+    ("reader", "POST", PATH, {"action": "mute"}, Sought(method="post", action=Action.MUTE, call_id=CALL)),
+    ("reader", "POST", PATH, {"action": "unmute"}, Sought(method="post", action=Action.UNMUTE, call_id=CALL)),
+    ("muter", "PUT", PATH, {"resume_after_seconds": 9}, Sought(method="put", action=Action.MUTE, call_id=CALL)),
+    ("", "PUT", PATH, None, Sought(method="put", action=Action.MUTE)),
+    ("reader", "PUT", "/v1/calls/-/redaction", None, Sought(method="put", action=Action.MUTE)),
+    ("reader", "PUT", f"/v1/calls/{KEY}/redaction", None, Sought(method="put", action=Action.MUTE)),
+]
+
+
+@pytest.mark.parametrize(
+    ("client", "method", "path", "body", "sought"), SOUGHT, ids=[f"{n}-{one[1]}" for n, one in enumerate(SOUGHT)]
+)
+async def test_what_was_wanted_is_told_to_the_trail(
+    front: Front, client: str, method: str, path: str, body: dict[str, Any] | None, sought: Sought
+) -> None:
+    """What of which call; of a stranger no call, nor of what is no id, or holds a key."""
+    assert (await front.ask(method, path, json=body, client=client)).status == (403 if client else 401)
+    assert front.denials.sought == [sought]
+
+
+async def test_whose_key_it_was_is_told_with_the_call(front: Front) -> None:
+    """A bad token with a good key is somebody known."""
+    await front.ask("PUT", headers={"Authorization": "Bearer bad"}, client="named")
+    assert front.denials.sought == [Sought(method="put", action=Action.MUTE, call_id=CALL)]
 
 
 async def test_an_undeclared_route_keeps_the_application_from_starting() -> None:

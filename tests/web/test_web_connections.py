@@ -306,5 +306,7 @@ async def test_a_card_number_where_none_belongs_is_written_down(front: Front) ->
     await front.ask("PUT", json={"targets": {"pbx": {"user_id": CARD}}})
     await front.ask("PUT", json={"actor": CARD}, client="")
     await front.ask("PUT", json={"actor": "two words"})
-    assert front.denials.cards == [("crm", "127.0.0.1")] * 3
-    assert front.count("card_numbers_found_total") == 3
+    await front.ask("DELETE", f"{PATH}?hold={CARD}")
+    assert front.denials.cards == [("crm", "127.0.0.1")] * 4
+    assert front.denials.names == [("actor",), ("idempotency-key",), ("user_id",), ("hold",)]
+    assert front.count("card_numbers_found_total") == 4
