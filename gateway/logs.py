@@ -27,6 +27,8 @@ _DEEPEST = 8
 _OWN = frozenset({"hash", "previous", "op", "request_id"})
 _FORM = r"(?=[0-9-]*[a-f])(?:[0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _OWN_FORM = re.compile(rf"{_FORM}(?:\.[a-z]+)?")
+# So do the names of the journal's files: no card number begins with so many zeros.
+_OWN_FILE = re.compile(r"[0-9]{1,4}-0{6}[0-9]{10}\.(?:jsonl|torn)")
 # So do times; no card number of that length begins so.
 _TIME = range(10**12, 2 * 10**12)
 # In an entry of the trail they stand beside its members, and beside names of machines and ids of the same form that
@@ -108,6 +110,8 @@ class Scrubber:
                 return value
             case "entry", str():
                 return self._entry(value)
+            case "file", str() if _OWN_FILE.fullmatch(value):
+                return value
             case _, str() if key in _OWN and _OWN_FORM.fullmatch(value):
                 return value
             case _:

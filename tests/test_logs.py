@@ -216,6 +216,17 @@ def test_only_the_whole_form_of_a_digest_or_id_is_left(lines: Lines, value: str)
     assert lines.last["request_id"] != value
 
 
+def test_the_names_of_the_journals_files_are_left_whole(lines: Lines) -> None:
+    """Whoever has to look at one is told which; no other name, nor a card number in the place of one."""
+    names = [f"{slot}-{number:016}.{end}" for slot in (0, 17) for number in (1, 47, 10**9) for end in ("jsonl", "torn")]
+    for name in names:
+        logs.get("journal").error("journal.broken", file=name, lines=1)
+        assert lines.last["file"] == name
+    for name in (f"0-{DIGITS}.jsonl", f"{DIGITS}-0000000000000001.jsonl", f"0-0000000000000001.jsonl {DIGITS}"):
+        logs.get("journal").error("journal.broken", file=name, lines=1)
+        assert DIGITS not in lines.text
+
+
 def test_tracebacks_show_no_local_variables(lines: Lines) -> None:
     """In development neither, where a rich traceback would."""
     for production in (True, False):

@@ -9,6 +9,7 @@ import pytest
 from books import some_book
 
 from gateway.audit import row
+from gateway.audit.export import Selection
 from gateway.audit.formats import Format, rendered
 from gateway.store.contract import TrailEntry
 
@@ -54,6 +55,17 @@ def test_ecs_says_when_and_how_it_went() -> None:
     assert found["@timestamp"] == "2023-11-14T22:13:20.123+00:00"
     assert found["event"]["outcome"] == "failure"
     assert orjson.loads(rendered(LINES[0], Format.ECS))["event"]["outcome"] == "success"
+
+
+def test_what_was_denied_names_its_call() -> None:
+    """In the words that a call has anywhere else; who asks for one call gets that, too."""
+    said = {"method": "get", "node": "n", "target": "c1", "tenant": "t", "type": "access.denied"}
+    denied = TrailEntry(bucket=0, seq=4, at=5, link="ab" * 32, entry=orjson.dumps(said))
+    line = row.line(denied)
+    assert orjson.loads(rendered(line, Format.OCSF))["resources"] == [{"type": "call", "uid": "c1"}]
+    assert {b"cs1=c1", b"act=get"} <= set(rendered(line, Format.CEF).split())
+    assert [Selection(call_id=call).takes(denied) for call in ("c1", "c2")] == [True, False]
+    assert row.subject(denied.entry) == b""
 
 
 def test_cef_escapes_what_it_must() -> None:
