@@ -18,6 +18,7 @@ CARD = "card.found"
 # Of every start and stop, or told of as failures of controls.
 _QUIET = frozenset({"seal.started", "gateway.started", "gateway.stopped"})
 _QUIET_NOUNS = frozenset({"device", "recorder"})
+_STRANGERS = frozenset({"wrong-secret", "unknown-kid", "bad-crc", "malformed", "missing", "throttled"})
 _SOURCES = 10_000  # addresses that are told apart
 _PERSONS = 100_000
 
@@ -38,7 +39,8 @@ class KeyUse:
 class Access:
     """`denied` counts by reason, `sources` by address; `refused`, what never became a request, by reason, and `cards`,
     the card numbers found in requests, by client; `named` and `nameless` are entries of clients with and
-    without a person; `changes` are the newest entries that are about no call."""
+    without a person; `changes` are the newest entries that are about no call, `known` the newest
+    denials of those who had a good key, `card_fields` where card numbers were."""
 
     window: Window
     keys: dict[str, KeyUse] = field(default_factory=dict)
@@ -46,10 +48,12 @@ class Access:
     sources: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     cards: Counter[str] = field(default_factory=Counter)
+    card_fields: Counter[str] = field(default_factory=Counter)
     persons: set[str] = field(default_factory=set)
     named: int = 0
     nameless: int = 0
     changes: Worst[Seen] = field(default_factory=Worst)
+    known: Worst[Seen] = field(default_factory=Worst)
 
     def saw(self, seen: Seen) -> None:
         inside = self.window.has(seen.when)
@@ -69,6 +73,7 @@ class Access:
             self.refused[seen.reason or "not said"] += seen.times
         elif seen.type == CARD:
             self.cards[seen.client or "not said"] += seen.times
+            self.card_fields.update(seen.names)
         elif seen.type not in _QUIET and seen.type.partition(".")[0] not in _QUIET_NOUNS:
             self.changes.add(seen.when, seen)
 
@@ -89,6 +94,8 @@ class Access:
 
     def _denied(self, seen: Seen) -> None:
         self.denied[seen.reason or "not said"] += seen.times
+        if seen.client is not None and seen.reason not in _STRANGERS:
+            self.known.add(seen.when, seen)
         self.sources[seen.address or "not said"] += seen.times
         if len(self.sources) > _SOURCES:
             self.sources = Counter(dict(self.sources.most_common(_SOURCES // 2)))

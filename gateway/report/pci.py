@@ -220,11 +220,12 @@ def _software(paper: Paper) -> Row:
 
 
 def _found(paper: Paper) -> Row:
-    cards = paper.figures.access.cards
+    cards, where = paper.figures.access.cards, sorted(paper.figures.access.card_fields)
+    fields = f"; in: {_listed(where)}" if where else ""
     return Row(
         number="12.10.7",
         duty="A card number found where none belongs is masked, counted and written down.",
-        evidence=f"Found {number(cards.total())} times in requests; sent by: {_listed([*cards])}.",
+        evidence=f"Found {number(cards.total())} times in requests; sent by: {_listed([*cards])}{fields}.",
         sign=_sign(look=bool(cards)),
         places=(("entries", "Entries"),),
     )

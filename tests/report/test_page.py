@@ -16,6 +16,7 @@ from gateway.audit.entry import EntryType
 from gateway.audit.findings import Finding, Kind, Verdict
 from gateway.audit.keyring import Keyring
 from gateway.cards import holds_card, scrub
+from gateway.model import Action
 from gateway.report.controls import Failure
 from gateway.report.facts import Facts, Holder, TrailKey
 from gateway.report.figures import Figures, Limits
@@ -126,7 +127,7 @@ def hostile(line: bytes, text: str) -> bytes:
 
 TEXTS = (
     *("actor", "address", "call_id", "client", "hash", "hold", "kid", "node", "op", "parties", "reason", "tenant"),
-    *("request_id", "trigger", "action", "key"),
+    *("request_id", "trigger", "action", "key", "target", "method", "names"),
 )
 
 
@@ -210,11 +211,27 @@ def test_what_was_no_request_and_where_a_card_number_was_is_counted() -> None:
     tale = Tale(random=dice(11))
     tale.system(EntryType.REQUEST_REFUSED, reason="invalid-request", address="10.1.2.3")
     tale.system(EntryType.REQUEST_REFUSED, reason="invalid-request", address="10.1.2.3", count=40)
-    tale.system(EntryType.CARD_FOUND, client="crm", kid="k1crm000", count=3)
+    tale.system(EntryType.CARD_FOUND, client="crm", kid="k1crm000", names=("hold", "actor"), count=3)
     plain = " ".join(" ".join(elements(page(tale.lines())).text).split())
     assert "What never became a request reason times invalid-request 41" in plain
     assert "41 more were no requests." in plain
-    assert "Found 3 times in requests; sent by: crm." in plain
+    assert "Found 3 times in requests; sent by: crm; in: actor, hold." in plain
+
+
+def test_what_a_good_key_was_denied_is_listed() -> None:
+    """Which key, what, of which call, from where; strangers are numbers only, whatever key they name."""
+    tale = Tale(random=dice(11))
+    said: dict[str, Any] = {"client": "crm", "kid": "k1crm000", "address": "10.1.2.3"}
+    tale.system(
+        EntryType.ACCESS_DENIED, reason="forbidden", action=Action.START, target="call-4711", method="post", **said
+    )
+    tale.system(EntryType.ACCESS_DENIED, reason="forbidden", method="get", count=30, **said)
+    tale.system(EntryType.ACCESS_DENIED, reason="wrong-secret", method="put", client="ivr", kid="k1ivr000")
+    plain = " ".join(" ".join(elements(page(tale.lines())).text).split())
+    table = plain.partition("To whom, with a good key")[2].partition("Changes and the trail itself")[0]
+    assert "crm, k1crm000 start call-4711 10.1.2.3" in table
+    assert "crm, k1crm000 get, 30 requests – 10.1.2.3" in table
+    assert "ivr" not in table
 
 
 def test_the_rows_of_the_standard_are_all_there() -> None:
