@@ -131,6 +131,16 @@ async def test_a_sum_says_only_what_all_of_its_members_say() -> None:
         assert (client, reason, tenant) in {("crm", "wrong-secret", "acme"), (None, "unknown-kid", "-")}
 
 
+async def test_the_rest_has_neither_address_nor_key() -> None:
+    """Also when it is one alone: it says that there was no room to tell it apart."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    async with notices.writing():
+        for number in range(GROUPS + 1):
+            notices.denied(STRANGER, PUT, address=f"192.0.2.{number}", request_id=f"r-{number:06}")
+    assert [one.address is None and one.kid is None for one in register.entries] == [False] * GROUPS + [True]
+
+
 async def test_a_sum_of_different_calls_names_none() -> None:
     """Nor what was wanted of them, where that differs; which fields held a card number neither."""
     register = Register()

@@ -163,6 +163,7 @@ def unpacked(path: Path) -> bytes:
 
 
 async def plant(house: House, canary: str) -> None:
+    await plant_the_key(house)
     for text in (canary + " ", *(one for card in CARDS for one in spaced(card))):
         for number, body in enumerate(bodies(text)):
             method = "POST" if number % 2 else "PUT"
@@ -173,6 +174,17 @@ async def plant(house: House, canary: str) -> None:
         for vendor, fake in house.fakes.items():
             fake.plan(FaultKind.LEAK, times=2)
             await house.mute(f"{vendor}-1")
+
+
+async def plant_the_key(house: House) -> None:
+    """Its owner's own mistakes: in the path, in fields, as an `Idempotency-Key`, the secret as an `X-Request-Id`."""
+    unchecked = house.key.rpartition("_")[0]
+    for text in (house.key, unchecked, f"call-{unchecked}"):
+        assert (await house.ask("PUT", text, data=b"{}"))[0] == 400
+        assert (await house.ask("PUT", "verba-1", data=b"{}", headers={"Idempotency-Key": text}))[0] == 400
+        for body in ({"extension": text}, {"actor": text}, {"targets": {"verba": {"call_id": text}}}):
+            assert (await house.ask("PUT", "verba-1", data=orjson.dumps(body)))[0] == 400
+    await house.ask("PUT", "verba-1", data=b"{}", headers={"X-Request-Id": house.key.split("_")[2]})
 
 
 def bodies(text: str) -> Iterator[dict[str, object]]:
