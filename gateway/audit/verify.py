@@ -15,10 +15,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.audit import export, seal
+from gateway.audit.beginnings import Beginnings
 from gateway.audit.buckets import Bucket, Chains, parsed
 from gateway.audit.findings import Findings, Kind, Verdict
 from gateway.audit.losses import Losses
-from gateway.audit.row import subject
 from gateway.audit.seal import BUCKETS, Head
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from gateway.audit.seal import Checkpoint
 
 _TOLD = 100  # holes
-_STARTED = b'"type":"seal.started"'
 
 
 class Verifier:
@@ -55,12 +54,14 @@ class Verifier:
         self._known = [found for line in known if (found := _readable(keyring, line)) is not None]
         self._entries = 0
         self._sealed = 0
-        self._begun = 0
+        self._beginnings = Beginnings(self._findings)
         self._digest = sha256()
         anchored = self._whole and self._trimmed is None
         self._chains = Chains(keyring.chains, self._findings, whole=anchored)
         self._losses = Losses(one for one in self._checkpoints if one is not None)
         self._buckets = self._made()
+        self._number = self._newest.number if self._newest is not None else 0
+        self._sealed_system = seals.heads.get(0, Head())
         self._rebuilt = rebuilt
         for number, holes in (rebuilt or {}).items():
             self._buckets[number].may_lack(holes, partial(self._chains.interrupted, number))
@@ -156,18 +157,7 @@ class Verifier:
         self._buckets[number].takes(seq, link, line)
         self._chains.follows(number, seq, at, link, entry)
         self._losses.saw(number, seq, entry)
-        if _STARTED in entry and not subject(entry):
-            self._seals_begun(entry)
-
-    def _seals_begun(self, entry: bytes) -> None:
-        """Each sealer wrote down the first checkpoint that it made."""
-        first = _member(entry, b'"checkpoint":')
-        newest = self._newest
-        if first <= self._begun:
-            self._findings.add(Kind.ROLLED_BACK, f"checkpoint {first} was made after checkpoint {self._begun}")
-        if newest is not None and first > newest.number:
-            self._findings.add(Kind.ROLLED_BACK, f"there was a checkpoint {first}, and the newest is {newest.number}")
-        self._begun = first
+        self._beginnings.saw(entry, at, seq, newest=self._number, head=self._sealed_system)
 
     # ── the end ──
 
@@ -201,6 +191,8 @@ class Verifier:
         for bucket in self._buckets:
             bucket.ended()
         self._remembered()
+        if self._whole and self._seals.newest is None and self._rebuilt is None:
+            self._beginnings.unsealed()
         notes = self._losses.judge(self._findings) if self._whole else ()
         return Verdict(
             entries=self._entries,
@@ -226,7 +218,7 @@ class Verifier:
     def _remembered(self) -> None:
         """The newest checkpoint that is known from elsewhere is not newer than the store's own."""
         newest = max((one.number for one in self._known), default=0)
-        have = self._newest.number if self._newest is not None else 0
+        have = self._number
         if newest > have:
             self._findings.add(Kind.ROLLED_BACK, f"there was a checkpoint {newest}, and the newest is {have}")
 
@@ -238,12 +230,6 @@ def _readable(keyring: Keyring, line: bytes) -> Checkpoint | None:
     except ValueError:
         return None
     return found if keyring.publics.signs(line, found.key) else None
-
-
-def _member(entry: bytes, name: bytes) -> int:
-    begin = entry.find(name) + len(name)
-    digits = entry[begin : begin + 19].split(b",")[0]
-    return int(digits) if digits.isdigit() else 0
 
 
 def _trim_note(trimmed: Checkpoint | None) -> tuple[str, ...]:

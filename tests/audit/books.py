@@ -51,7 +51,7 @@ class Book:
         before = "" if anew else self.calls.get(key, "")
         self._put(key, bucket(key), before, some_entry(key, f"op{self.ops}", 1).canonical())
 
-    def system(self, kind: EntryType, *, checkpoint: int, key: str | None = None) -> None:
+    def system(self, kind: EntryType, *, checkpoint: int, key: str | None = None, count: int | None = None) -> None:
         self.ops += 1
         entry = Entry(
             type=kind,
@@ -62,6 +62,7 @@ class Book:
             node_ms=BEGIN,
             checkpoint=checkpoint,
             key=key,
+            count=count,
         )
         self._put(0, 0, self.calls.get(0, ""), entry.canonical())
 

@@ -87,6 +87,7 @@ class Second:
         whole = end["selection"] == {}
         bases = self.bases(end) if whole else {}
         found = self.entries(lines, bases, whole=whole)
+        self.begun(end, lines, whole=whole)
         for judge in (self.sealed, self.reached) if whole else ():
             judge(end, found, bases)
         self.require(self.wrong or all(signed(*one) for one in self.pending), "not signed")
@@ -120,6 +121,19 @@ class Second:
             starts |= {link} if starting else set()
             calls[call] = link
         return buckets
+
+    def begun(self, end: dict[str, Any], lines: list[bytes], *, whole: bool) -> None:
+        """Each sealer wrote down its first checkpoint: they rise, and seal nothing that speaks of themselves."""
+        newest = json.loads(base64.b64decode(end["checkpoint"]))["n"] if end["checkpoint"] else 0
+        entries = [json.loads(line) for line in lines]
+        times, before = [entry["at"] for entry in entries], 0
+        for entry in (one for one in entries if one["type"] == "seal.started" and "call_id" not in one):
+            inside = entry["seq"] <= end["sealed"].get("0", [0])[0]
+            self.require(before < entry["checkpoint"] <= newest - inside, "seals put back")
+            self.require(not entry.get("count"), "seals begun anew")
+            before = entry["checkpoint"]
+        late = whole and newest == 0 and "rebuilt" not in end and times and max(times) - min(times) > 60_000
+        self.require(not late, "no seal")
 
     def linked(self, before: str, entry: bytes, link: str) -> bool:
         return link in (hmac.digest(k, before.encode() + b"\n" + entry, "sha256").hex() for k in self.keys)

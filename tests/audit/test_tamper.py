@@ -300,6 +300,14 @@ def drop_seals(made: Book, random: Random) -> None:
         made.seal()
 
 
+def delete_seals(made: Book, random: Random) -> None:
+    """All of them, so that nothing holds the calls that are cut off then."""
+    made.checkpoints, made.heads, made.number = [], {}, 0
+    number = random.choice([number for number, rows in made.rows.items() if number and rows])
+    del made.rows[number][random.randrange(len(made.rows[number])) :]
+    made.numbers[number] = len(made.rows[number])
+
+
 def older_seal(made: Book, random: Random) -> None:
     """The newest checkpoints are gone, and the heads are those of an older one."""
     keep = random.randint(1, made.number - 2)
@@ -333,9 +341,12 @@ STORE_EDITS = {
         edit_checkpoint,
         edit_heads,
         drop_heads,
+        delete_seals,
+        drop_seals,
+        older_seal,
     )
 }
-BY_THE_FIRST_ALONE = {edit.__name__: edit for edit in (drop_seals, older_seal)}
+PUT_BACK = {edit.__name__: edit for edit in (delete_seals, drop_seals, older_seal)}
 
 
 def meddled(edit: Callable[[Book, Random], None], seed: int) -> bytes:
@@ -353,12 +364,38 @@ def test_an_edited_store_is_found(kind: str) -> None:
 
 
 @pytest.mark.pci("10.3")
-@pytest.mark.parametrize("kind", BY_THE_FIRST_ALONE)
+@pytest.mark.parametrize("kind", PUT_BACK)
 def test_seals_that_were_put_back_are_found(kind: str) -> None:
-    """By what the sealers wrote down into the trail; the second verifier does not read entries."""
+    """By what the sealers wrote down into the trail."""
     for seed in range(EACH // 4):
-        found = verdict(meddled(BY_THE_FIRST_ALONE[kind], seed))
+        found = verdict(meddled(PUT_BACK[kind], seed))
         assert Kind.ROLLED_BACK in {one.kind for one in found.findings}, seed
+
+
+def test_a_trail_without_seals_is_whole_while_it_is_young() -> None:
+    """Before its first checkpoint; entries that lay there for longer than a minute had one."""
+    made = Book()
+    for _ in range(3):
+        made.write("call-1")
+    assert both(made.export()).whole
+    made.at += 60_000
+    made.write("call-1")
+    assert [one.kind for one in both(made.export()).findings] == [Kind.ROLLED_BACK]
+
+
+def test_seals_that_were_begun_anew_are_found() -> None:
+    """The sealer that began them says how many entries it found without; and what a checkpoint seals was not there
+    after it."""
+    made = Book()
+    made.write("call-1")
+    made.seal()
+    made.system(EntryType.SEAL_STARTED, checkpoint=1, count=1)
+    made.seal()
+    assert [one.kind for one in both(made.export()).findings] == [Kind.ROLLED_BACK]
+    made = Book()
+    made.system(EntryType.SEAL_STARTED, checkpoint=1)
+    made.seal()
+    assert [one.kind for one in both(made.export()).findings] == [Kind.ROLLED_BACK]
 
 
 # ── what is said ──

@@ -1,0 +1,69 @@
+"""Were the entries sealed from their beginning, once, by checkpoints whose numbers rise?
+
+Each sealer writes down the first checkpoint that it made, after it has made it: an entry that is sealed names an
+earlier checkpoint than the one that sealed it. The first checkpoint of a trail is made as soon as its gateway starts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from gateway.audit.findings import Kind
+from gateway.audit.row import subject
+
+if TYPE_CHECKING:
+    from gateway.audit.findings import Findings
+    from gateway.audit.seal import Head
+
+UNSEALED_MS = 60_000  # longer than this no entry lies there before the first checkpoint
+_STARTED = b'"type":"seal.started"'
+
+
+class Beginnings:
+    """Reads the entries in the order of a trail, the first bucket first."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._begun = 0
+        self._oldest = self._newest = 0
+
+    def saw(self, entry: bytes, at: int, seq: int, *, newest: int, head: Head) -> None:
+        """`newest` is the number of the newest checkpoint, 0 for none; `head` what is sealed of the first bucket."""
+        self._oldest = min(self._oldest or at, at)
+        self._newest = max(self._newest, at)
+        if _STARTED in entry and not subject(entry):
+            self._started(entry, newest - 1 if seq <= head.seq else newest, newest)
+
+    def _started(self, entry: bytes, most: int, newest: int) -> None:
+        first, count = _told(entry)
+        if first <= self._begun:
+            self._add(f"checkpoint {first} was made after checkpoint {self._begun}")
+        if first > most:
+            self._add(f"there was a checkpoint {first}, and the newest is {newest}")
+        if count:
+            self._add(f"checkpoint {first} began anew over {count} entries that had no seal")
+        self._begun = first
+
+    def _add(self, text: str) -> None:
+        self._findings.add(Kind.ROLLED_BACK, text)
+
+    def anew(self) -> None:
+        """The first bucket comes once more."""
+        self._begun = 0
+
+    def unsealed(self) -> None:
+        """No checkpoint is there at all, and all entries were read."""
+        if self._newest - self._oldest > UNSEALED_MS:
+            seconds = (self._newest - self._oldest) // 1000
+            self._add(f"there are entries of {seconds} s, and no checkpoint")
+
+
+def _told(entry: bytes) -> tuple[int, int]:
+    """The checkpoint, and how many entries were found without a seal. What cannot be read is for the chain to say."""
+    try:
+        members = orjson.loads(entry)
+        return int(members["checkpoint"]), int(members.get("count") or 0)
+    except (ValueError, KeyError, TypeError):
+        return 0, 0
