@@ -169,9 +169,9 @@ async def _sealed(settings: Settings, store: RedisStore, clock: Clock, metrics: 
     keyring, seals = access.keyring(settings.audit), SealStore(store)
     register = Register(seals, hmac_key=keyring.chain.key, metrics=metrics)
     every = settings.audit.seal_seconds
-    sealer = Sealer(seals, keyring, register, node=_node(), clock=clock, metrics=metrics, seal_seconds=every)
     verification = Watch(seals, keyring, register, node=_node(), clock=clock, metrics=metrics)
-    async with sealer.sealing(), verification.watching():
+    sealer = Sealer(seals, keyring, register, node=_node(), clock=clock, metrics=metrics, seal_seconds=every)
+    async with sealer.sealing(verification.found), verification.watching():
         yield register
 
 

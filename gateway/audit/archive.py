@@ -9,6 +9,7 @@ from hashlib import file_digest
 from typing import TYPE_CHECKING
 
 from gateway.audit import manifest, seal
+from gateway.audit.beginnings import Beginnings
 from gateway.audit.buckets import Bucket, Chains, parsed
 from gateway.audit.findings import Findings, Kind, Verdict
 from gateway.audit.losses import Losses
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.audit.manifest import Manifest
     from gateway.audit.seal import Checkpoint
 
+SYSTEM = 0  # the bucket of entries about no call
 NOTHING = Base(number=0, hash="", heads={})
 
 
@@ -70,6 +72,9 @@ class ArchiveVerifier:
     findings: Findings = field(default_factory=Findings)
     entries: int = 0
     ends: Base = NOTHING
+
+    def __post_init__(self) -> None:
+        self._beginnings = Beginnings(self.findings)
 
     def verdict(self) -> Verdict:
         for _ in self.lines():
@@ -122,10 +127,12 @@ class ArchiveVerifier:
         buckets = [self._bucket(number, one) for number in range(BUCKETS)]
         for number in one.anew:
             chains.anew(number)
+        if SYSTEM in one.anew:
+            self._beginnings.anew()
         before = self.entries
         for line in self._read(one, entries_name(one.number)):
             wrong = self.findings.wrong
-            self._line(line, buckets, chains, losses)
+            self._line(line, one.ends, buckets, chains, losses)
             if self.findings.wrong == wrong:
                 yield line
         for bucket in buckets:
@@ -138,7 +145,7 @@ class ArchiveVerifier:
         ends = one.ends.heads.get(number, Head())
         return Bucket(number, self.findings, base=base, points={ends.seq: ends.digest}, whole=True)
 
-    def _line(self, line: bytes, buckets: list[Bucket], chains: Chains, losses: Losses) -> None:
+    def _line(self, line: bytes, ends: Base, buckets: list[Bucket], chains: Chains, losses: Losses) -> None:
         if self.progress is not None:
             self.progress(len(line))
         found = parsed(line)
@@ -150,6 +157,7 @@ class ArchiveVerifier:
         buckets[number].takes(seq, link, line)
         chains.follows(number, seq, at, link, entry)
         losses.saw(number, seq, entry)
+        self._beginnings.saw(entry, at, seq, newest=ends.number, head=ends.heads.get(SYSTEM, Head()))
 
     # ── files ──
 

@@ -53,9 +53,13 @@ class Beginnings:
         """The first bucket comes once more."""
         self._begun = 0
 
+    def until(self, at: int) -> None:
+        """It is so late (ms) by the store's clock."""
+        self._newest = max(self._newest, at)
+
     def unsealed(self) -> None:
         """No checkpoint is there at all, and all entries were read."""
-        if self._newest - self._oldest > UNSEALED_MS:
+        if self._oldest and self._newest - self._oldest > UNSEALED_MS:
             seconds = (self._newest - self._oldest) // 1000
             self._add(f"there are entries of {seconds} s, and no checkpoint")
 

@@ -176,6 +176,10 @@ class Verifier:
             self._findings.add(Kind.TRUNCATED, f"{self._entries} entries, and the last line says {ended.entries}")
         self.reaches(ended.heads)
 
+    def until(self, at: int) -> None:
+        """The trail is looked at so late (ms), by the store's clock."""
+        self._beginnings.until(at)
+
     def reaches(self, heads: Mapping[int, tuple[int, str]]) -> None:
         """Everything was fed, and these were the newest numbers and links in the store."""
         for bucket in self._buckets if self._whole else ():

@@ -85,6 +85,11 @@ class SealStore:
         (count,) = await self._store.ask(within, number, ("XLEN", keys.trail(number)))
         return int(count)
 
+    async def now(self, number: int, *, within: float) -> int:
+        """The clock (ms) of the server that takes the bucket's entries."""
+        ((seconds, micros),) = await self._store.ask(within, number, ("TIME",))
+        return 1000 * int(seconds) + int(micros) // 1000
+
     async def newest(self, *, within: float) -> NewestSeal:
         command = ("HMGET", _NEWEST, "n", "hash", "heads", "trimmed")
         ((number, hash_, heads, trimmed),) = await self._store.ask(within, SYSTEM, command)

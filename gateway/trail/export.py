@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from gateway.audit.keyring import Keyring
-    from gateway.store.seals import SealStore
+    from gateway.store.seals import NewestSeal, SealStore
 
 LOST = b'"lost":{'
 BLOCK_LINES = 500
+_MOMENTS = 20  # no store is sealed so fast that none of these is without a new checkpoint
 
 
 @dataclass(kw_only=True)
@@ -37,8 +38,8 @@ class Export:
     @classmethod
     async def begin(cls, store: SealStore, selection: Selection | None = None) -> Export:
         """Raises `StoreUnavailable`, as everything here."""
-        seals = await _seals(store)
-        numbers = await store.newest_numbers(within=PAGE_SECONDS)
+        newest, numbers = await _now(store)
+        seals = await _seals(store, newest)
         return cls(store=store, selection=selection or Selection(), seals=seals, numbers=numbers)
 
     async def blocks(self) -> AsyncIterator[bytes]:
@@ -76,9 +77,19 @@ class Export:
         yield keyring.signer.line(ended.body()) + b"\n"
 
 
-async def _seals(store: SealStore) -> Seals:
+async def _now(store: SealStore) -> tuple[NewestSeal, dict[int, int]]:
+    """The newest checkpoint and numbers of one moment: an entry may speak of a checkpoint that was made before it."""
+    after = await store.newest(within=PAGE_SECONDS)
+    for _ in range(_MOMENTS):
+        before, numbers = after, await store.newest_numbers(within=PAGE_SECONDS)
+        after = await store.newest(within=PAGE_SECONDS)
+        if before.number == after.number:
+            break
+    return before, numbers
+
+
+async def _seals(store: SealStore, newest: NewestSeal) -> Seals:
     """As the store has them: whether they hold is for the verification to say."""
-    newest = await store.newest(within=PAGE_SECONDS)
     line = await _line(store, newest.number)
     try:
         heads = {number: kept.head for number, kept in kept_heads.read(newest.heads).items()}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.audit.findings import Findings
+from gateway.audit.findings import Findings, Kind
 from gateway.audit.sealchain import SealChain
 from gateway.audit.verify import Verifier
+from gateway.store.seals import SYSTEM
 from gateway.trail.export import Export, checkpoint_lines
+from gateway.trail.rows import PAGE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,15 +37,27 @@ async def verify_store(
         if progress is not None:
             progress(len(block))
     verifier.reaches(export.heads)
+    verifier.until(await store.now(SYSTEM, within=PAGE_SECONDS))
     verdict = verifier.close()
-    return _together(verdict, await _checkpoints(store, keyring, trimmed=export.seals.trimmed is not None))
+    return _together(verdict, await _checkpoints(store, keyring))
 
 
-async def _checkpoints(store: SealStore, keyring: Keyring, *, trimmed: bool) -> tuple[Findings, int]:
-    findings = Findings()
-    chain = SealChain(keyring, findings, hash_=None if trimmed else "")
+async def _checkpoints(store: SealStore, keyring: Keyring) -> tuple[Findings, int]:
+    """That they follow each other, and that the store's word on the newest is true of them."""
+    findings, before = Findings(), await store.newest(within=PAGE_SECONDS)
+    chain = SealChain(keyring, findings, hash_=None if before.trimmed else "")
+    hashes, trimmed = {0: ""}, 0
     async for line in checkpoint_lines(store):
-        chain.feed(line)
+        found = chain.feed(line)
+        hashes[chain.number] = chain.hash or ""
+        trimmed = chain.number if found and found.trimmed and chain.number <= before.number else trimmed
+    after = await store.newest(within=PAGE_SECONDS)
+    if chain.number > after.number or hashes.get(before.number) != before.hash:
+        text = f"the newest checkpoint is said to be {before.number}, and {chain.number} is there"
+        findings.add(Kind.ROLLED_BACK, text)
+    if trimmed != before.trimmed:
+        text = f"the trail is said to begin after checkpoint {before.trimmed}, and it is {trimmed}"
+        findings.add(Kind.SEAL, text)
     return findings, chain.count
 
 

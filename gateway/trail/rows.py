@@ -25,3 +25,13 @@ async def rows(store: SealStore, number: int, *, since: int, until: int) -> Asyn
         if len(page.entries) < PAGE:
             return
         since = page.entries[-1].seq + 1
+
+
+async def unsealed(store: SealStore, *, within: float) -> tuple[int, int]:
+    """How old the oldest entry is, in ms by the store's clock, and how many were written; 0 and 0 for none."""
+    numbers = await store.newest_numbers(within=within)
+    ages = []
+    for number in (number for number, newest in numbers.items() if newest):
+        page = await store.rows(number, since=0, most=1, within=within)
+        ages += [await store.now(number, within=within) - entry.at for entry in page.entries]
+    return max(ages, default=0), sum(numbers.values())

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.audit import row, seal
+from gateway.audit.beginnings import UNSEALED_MS
 from gateway.audit.entry import Entry, EntryType
+from gateway.audit.findings import Kind
 from gateway.audit.notice import notice
 from gateway.audit.seal import Checkpoint, Lost
 from gateway.audit.signed import line_hash
@@ -26,10 +28,10 @@ from gateway.store.contract import StoreUnavailable
 from gateway.trail import heads as kept_heads
 from gateway.trail.fall import standing
 from gateway.trail.heads import Kept
-from gateway.trail.rows import rows
+from gateway.trail.rows import rows, unsealed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from gateway.audit.keyring import Keyring
     from gateway.audit.seal import Base, Head
@@ -60,6 +62,10 @@ class _Place:
     at: int
 
 
+def _unheard(kind: Kind, text: str) -> None:
+    _log.error("seal.contradicted", finding=f"{kind.value}: {text}")
+
+
 class Sealer:
     """`node` names this process in checkpoints and for the lease."""
 
@@ -85,10 +91,13 @@ class Sealer:
         self._seen: defaultdict[int, deque[tuple[int, str]]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
         self._refused = ""
         self._begun = False
+        self._unsealed = 0
+        self._alarm: Callable[[Kind, str], None] = _unheard
 
     @asynccontextmanager
-    async def sealing(self) -> AsyncIterator[None]:
-        """Seal while the block runs, and what is new once more at its end."""
+    async def sealing(self, alarm: Callable[[Kind, str], None] = _unheard) -> AsyncIterator[None]:
+        """Seal while the block runs, and what is new once more at its end. `alarm` is told where seals are gone."""
+        self._alarm = alarm
         try:
             async with beside(self._work()):
                 yield
@@ -182,7 +191,8 @@ class Sealer:
         """With which checkpoint we began is an entry: their numbers rise, or the seals were put back."""
         if not self._begun:
             self._begun = True
-            await self._register.write(self._entry(EntryType.SEAL_STARTED, checkpoint=number))
+            entry = self._entry(EntryType.SEAL_STARTED, checkpoint=number)
+            await self._register.write(replace(entry, count=self._unsealed or None))
 
     # ── what is sealed ──
 
@@ -228,8 +238,17 @@ class Sealer:
         if newest.number:
             place, before = await self._checked(newest)
             await self._rotated(before)
+        self._unsealed = 0 if newest.number else await self._without_seals()
         self._refused, self._begun = "", False
         return place
+
+    async def _without_seals(self) -> int:
+        """How many entries there are, if they are older than a trail ever is before its first checkpoint."""
+        oldest, count = await unsealed(self._store, within=STORE_SECONDS)
+        if oldest <= UNSEALED_MS:
+            return 0
+        self._alarm(Kind.ROLLED_BACK, f"{count} entries were there for {oldest // 1000} s, and no checkpoint")
+        return count
 
     async def _checked(self, newest: NewestSeal) -> tuple[_Place, Checkpoint]:
         line = await self._store.checkpoint(newest.number, within=STORE_SECONDS)

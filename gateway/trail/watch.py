@@ -65,6 +65,7 @@ class Watch:
         self._metrics = metrics
         self._findings = Findings(most=TOLD)
         self._told = 0
+        self._entered = False
         self._seals: SealChain | None = None
         self._chains = self._unknown()
         self._heads: dict[int, Head] = {}
@@ -92,14 +93,22 @@ class Watch:
             self._findings.add(Kind.UNREADABLE, type(error).__name__)
         await self._tell()
 
+    def found(self, kind: Kind, text: str) -> None:
+        """Somebody else has found this; an alarm at once, an entry with the next look."""
+        self._findings.add(kind, text)
+        self._say()
+
     async def _tell(self) -> None:
+        self._say()
+        if self._findings.wrong and not self._entered:
+            self._entered = True
+            await self._register.write(self._entry())
+
+    def _say(self) -> None:
         self._metrics.verified(whole=not self._findings.wrong)
         for finding in self._findings.kept[self._told :]:
             _log.error("verification.failed", finding=finding.text())
-        first = self._findings.wrong and not self._told
         self._told = len(self._findings.kept)
-        if first:
-            await self._register.write(self._entry())
 
     async def _look(self) -> None:
         if self._seals is None:

@@ -68,6 +68,7 @@ class SecondOfArchives(Second):
         self.anchored = not base["n"]
         self.newest: tuple[int, str] = base["n"], base["hash"]
         self.heads = heads_of(base["buckets"])
+        self.sealer = 0
         self.signers: list[str] = []
 
     def lines(self, manifest: dict[str, Any], kind: str) -> Iterator[bytes]:
@@ -103,10 +104,11 @@ class SecondOfArchives(Second):
         for number in manifest["anew"]:
             self.calls = {call: link for call, link in self.calls.items() if call[0] != number}
             self.starts = {start for start in self.starts if start[0] != number}
-        count = 0
+        count, self.sealer = 0, 0 if 0 in manifest["anew"] else self.sealer
         for line in self.lines(manifest, "entries"):
             count += 1
             self.entry(line, at)
+            self.started(json.loads(line), manifest["ends"]["n"])
         self.require(count == manifest["entries"], "another number of entries")
         self.require(all(at[n] == ends.get(n, EMPTY) for n in range(64)), "not as sealed")
 
@@ -128,6 +130,13 @@ class SecondOfArchives(Second):
         self.calls[about] = link
         for form in (own, own.replace(b'"healed":true,', b"", 1)):
             self.seen |= {(number, seq, hashlib.sha256(form).hexdigest())} if self.lost else set()
+
+    def started(self, entry: dict[str, Any], newest: int) -> None:
+        """What a sealer wrote down of its first checkpoint, sealed by a later one."""
+        if entry["type"] == "seal.started" and "call_id" not in entry:
+            risen = self.sealer < entry["checkpoint"] < newest
+            self.require(risen and not entry.get("count"), "seals put back")
+            self.sealer = entry["checkpoint"]
 
     def came_back(self) -> None:
         """Sealed entries that were lost stand there again."""

@@ -257,3 +257,19 @@ async def test_trimming_by_hand_is_found(trail: Trail, redis: Redis) -> None:
     found = await verify_store(trail.seals, KEYRING)
     assert {one.kind for one in found.findings} == {Kind.TRUNCATED}
     assert seal.BUCKETS == 64
+
+
+@pytest.mark.pci("10.3")
+async def test_an_archive_of_seals_begun_anew_is_found(trail: Trail, tmp_path: Path, redis: Redis) -> None:
+    """The next sealer writes down what contradicts those before."""
+    for _ in range(3):
+        await trail.write(*calls(3))
+        await trail.seal()
+    await redis.delete("{b0}:seal", "{b0}:seals")
+    trail.sealer = trail.another("n2")
+    for _ in range(2):
+        await trail.seal()
+        await trail.write(*calls(3))
+    await trail.seal()
+    await archive(trail, tmp_path).extend()
+    assert [one.kind for one in judged(tmp_path).findings] == [Kind.ROLLED_BACK]

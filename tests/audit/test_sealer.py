@@ -361,3 +361,75 @@ async def test_the_log_has_what_others_wrote_and_what_was_not_known_to_be_writte
     assert told == [("entry.written", *places[0]), ("entry.written", *places[1]), *told[2:]]
     assert ("entry.found", *places[0]) in told
     assert [one for one in told if one[0] == "entry.found"] == [("entry.found", *places[0])]
+
+
+# ── seals that are gone ──
+
+
+async def aged(redis: Redis, ms: int = 120_000) -> None:
+    """Every entry stands there for so much longer."""
+    for name in await redis.keys("*:audit"):
+        rows: Any = await redis.xrange(name)
+        await redis.delete(name)
+        for number, fields in rows:
+            await redis.xadd(name, {**fields, b"t": int(fields[b"t"]) - ms}, id=number)
+
+
+@pytest.mark.pci("10.3")
+async def test_deleted_seals_are_found(trail: Trail, redis: Redis) -> None:
+    """One of the two or both, in the store and in an export of it, by both verifiers; each was whole before."""
+    await trail.seal()
+    await trail.write(*calls(8))
+    await trail.seal()
+    assert (await verify_store(trail.seals, KEYRING)).whole
+    for gone in ((SEAL,), (SEALS,), (SEAL, SEALS)):
+        kept = [(name, await redis.dump(name)) for name in gone]
+        await redis.delete(*gone)
+        assert not (await verify_store(trail.seals, KEYRING)).whole, gone
+        assert not both(await trail.export()).whole, gone
+        for name, data in kept:
+            await redis.restore(name, 0, data or b"")
+
+
+async def test_a_store_before_its_first_checkpoint_is_whole(trail: Trail) -> None:
+    """Young, as every store is once; its sealer begins without an alarm."""
+    assert (await verify_store(trail.seals, KEYRING)).whole
+    await trail.write(*calls(8))
+    assert (await verify_store(trail.seals, KEYRING)).whole
+    with capture_logs() as logs:
+        await trail.seal()
+    assert [one["event"] for one in logs] == ["seal.made", "entry.written"]
+    assert (await verify_store(trail.seals, KEYRING)).whole
+
+
+@pytest.mark.pci("10.3")
+async def test_seals_are_not_begun_anew_in_silence(trail: Trail, redis: Redis) -> None:
+    """Old entries and no seals: whoever seals says so, in an alarm and in its entry, and a verification finds that."""
+    await trail.write(*calls(8))
+    await aged(redis)
+    assert [one.kind for one in (await verify_store(trail.seals, KEYRING)).findings] == [Kind.ROLLED_BACK]
+    with capture_logs() as logs:
+        await trail.seal()
+    assert [one["finding"] for one in logs if one["event"] == "seal.contradicted"] == [
+        "rolled back: 8 entries were there for 120 s, and no checkpoint"
+    ]
+    page = await trail.seals.rows(0, since=0, most=100, within=WITHIN)
+    assert orjson.loads(page.entries[-1].entry)["count"] == 8
+    for _ in range(2):
+        kinds = [one.kind for one in (await verify_store(trail.seals, KEYRING)).findings]
+        assert kinds == [Kind.ROLLED_BACK]
+        assert not both(await trail.export()).whole
+        await trail.seal()
+
+
+@pytest.mark.parametrize(("member", "value"), [("hash", "0" * 64), ("n", "1"), ("trimmed", "1"), ("heads", "{}")])
+async def test_what_the_store_says_of_the_seals_is_held_against_them(
+    trail: Trail, redis: Redis, member: str, value: str
+) -> None:
+    """Each member beside the seals."""
+    for _ in range(3):
+        await trail.write(*calls(3))
+        await trail.seal()
+    assert (await verify_store(trail.seals, KEYRING)).whole
+    await redis.hset(SEAL, member, value)
+    assert not (await verify_store(trail.seals, KEYRING)).whole

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from trails import KEYRING, Trail, calls
 
+from gateway.audit.findings import Kind
 from gateway.clock import Clock
 from gateway.model import CallKey
 from gateway.store.contract import bucket
@@ -174,3 +175,17 @@ async def test_it_looks_by_itself(trail: Trail, monkeypatch: pytest.MonkeyPatch)
     async with watch.watching(), asyncio.timeout(10):
         await looked.wait()
     assert watch._seals is not None
+
+
+async def test_what_the_sealer_finds_is_an_alarm(trail: Trail) -> None:
+    """At once and until this process ends, once; the entry comes with the next look."""
+    watch = watching(trail)
+    await watch.turn()
+    with capture_logs() as logs:
+        watch.found(Kind.ROLLED_BACK, "no checkpoint")
+    assert [one["finding"] for one in logs] == ["rolled back: no checkpoint"]
+    assert failed(trail) == 1
+    for _ in range(2):
+        assert await alarms(watch) == []
+        assert failed(trail) == 1
+        assert (await types(trail)).count("verification.failed") == 1
