@@ -12,6 +12,7 @@ from gateway.audit import manifest, seal
 from gateway.audit.beginnings import Beginnings
 from gateway.audit.buckets import Bucket, Chains, parsed
 from gateway.audit.findings import Findings, Kind, Verdict
+from gateway.audit.known import Known
 from gateway.audit.losses import Losses
 from gateway.audit.manifest import entries_name, manifests, seals_name
 from gateway.audit.seal import BUCKETS, Base, Head
@@ -64,10 +65,12 @@ def segments(directory: Path, keyring: Keyring, findings: Findings) -> Segments:
 
 @dataclass(kw_only=True)
 class ArchiveVerifier:
-    """`progress` is told how many bytes of entries were read."""
+    """`progress` is told how many bytes of entries were read. `known` are lines of checkpoints from elsewhere; those
+    signed by no key of ours count for nothing."""
 
     directory: Path
     keyring: Keyring
+    known: Iterable[bytes] = ()
     progress: Callable[[int], None] | None = None
     findings: Findings = field(default_factory=Findings)
     entries: int = 0
@@ -87,7 +90,9 @@ class ArchiveVerifier:
         self.ends = found.ends
         if not found.manifests:
             self.findings.add(Kind.NO_END, "there is no segment")
-        checkpoints = list(self._checkpoints(found.manifests))
+        known = Known.of(self.keyring, self.known, begun=found.manifests[-1].at if found.manifests else None)
+        checkpoints = list(self._checkpoints(found.manifests, known))
+        self._reaches(known)
         chains = Chains(
             self.keyring.chains, self.findings, whole=bool(found.manifests) and not found.manifests[0].begins.number
         )
@@ -102,19 +107,32 @@ class ArchiveVerifier:
             unanchored=chains.unanchored,
             wrong=self.findings.wrong,
             findings=tuple(self.findings.kept),
-            notes=notes,
+            notes=(*notes, *known.note(self.ends.number)),
         )
 
     # ── checkpoints ──
 
-    def _checkpoints(self, found: Iterable[Manifest]) -> Iterator[Checkpoint]:
+    def _reaches(self, known: Known) -> None:
+        """Up to what was sealed when the newest segment was begun, and what was trimmed since."""
+        trimmed = max((one.trimmed.number for one in known.all if one.trimmed is not None), default=0)
+        if known.newest() > self.ends.number:
+            text = f"there was a checkpoint {known.newest()}, and the archive ends at {self.ends.number}"
+            self.findings.add(Kind.TRUNCATED, text)
+        elif trimmed > self.ends.number:
+            text = f"it was archived up to checkpoint {trimmed}, and the archive ends at {self.ends.number}"
+            self.findings.add(Kind.TRUNCATED, text)
+
+    def _checkpoints(self, found: Iterable[Manifest], known: Known) -> Iterator[Checkpoint]:
         chain: SealChain | None = None
         for one in found:
             if chain is None:
                 chain = SealChain(self.keyring, self.findings, number=one.begins.number, hash_=one.begins.hash)
                 chain.based_on(one.begins.heads)
             for line in self._read(one, seals_name(one.number)):
-                checkpoint = chain.feed(line.removesuffix(b"\n"))
+                data = line.removesuffix(b"\n")
+                checkpoint = chain.feed(data)
+                if known.lines.get(chain.number, data) != data:
+                    self.findings.add(Kind.FORK, f"there is another checkpoint {chain.number}")
                 if checkpoint is not None:
                     yield checkpoint
             same = (chain.number, chain.hash) == (one.ends.number, one.ends.hash)

@@ -92,7 +92,8 @@ class Hole:
 class Ended:
     """`digest` is the SHA-256 (hex) of all lines before. `heads` is by bucket the newest number and link, (0, "")
     for none. `key` is the id of the key that signs. `at` is the exporting node's clock, ms. `rebuilt`: the trail was
-    put together again after the loss of the store, and these holes are left, by bucket and in order."""
+    put together again after the loss of the store, and these holes are left, by bucket and in order. `begun` is when
+    the newest checkpoint was asked for, by the store's clock (ms)."""
 
     at: int
     entries: int
@@ -102,6 +103,7 @@ class Ended:
     selection: Selection = field(default_factory=Selection)
     seals: Seals = field(default_factory=Seals)
     rebuilt: Mapping[int, tuple[Hole, ...]] | None = None
+    begun: int | None = None
 
     def body(self) -> bytes:
         members: dict[str, object] = {
@@ -114,6 +116,8 @@ class Ended:
             **self.seals.members(),
             "key": self.key,
         }
+        if self.begun is not None:
+            members["begun"] = self.begun
         if self.rebuilt is not None:
             members["rebuilt"] = {
                 str(number): [one.members() for one in holes] for number, holes in self.rebuilt.items()
@@ -147,6 +151,7 @@ def _read(members: Mapping[str, Any]) -> Ended:
             lost=tuple(base64.b64decode(text, validate=True) for text in members["lost"]),
         ),
         rebuilt=_holes(members["rebuilt"]) if "rebuilt" in members else None,
+        begun=int(members["begun"]) if "begun" in members else None,
     )
 
 

@@ -65,8 +65,12 @@ def verified_lines(path: Path, keyring: Keyring, *, known: Iterable[bytes] = ())
 
 
 def _verifier(last: bytes | None, keyring: Keyring, known: Iterable[bytes]) -> Verifier:
-    seals, selection = seals_of(last)
-    return Verifier(keyring, seals, selection=selection, known=known, rebuilt=rebuilt_of(last))
+    try:
+        ended = export.read(last or b"")
+    except ValueError:
+        return Verifier(keyring, Seals(), known=known)
+    selection, rebuilt = ended.selection, ended.rebuilt
+    return Verifier(keyring, ended.seals, selection=selection, known=known, rebuilt=rebuilt, ended=ended)
 
 
 def seals_of(last: bytes | None) -> tuple[Seals, Selection]:

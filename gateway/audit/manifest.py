@@ -21,7 +21,8 @@ VERSION = 1
 class Manifest:
     """The entries after `begins` up to `ends`, and the checkpoints between. `anew`: buckets that had lost what was
     sealed; they stand here again from where the trail begins, which is at `floor`. `files` are the SHA-256 (hex)
-    by name, `previous` the hash of the manifest before ("" for the first)."""
+    by name, `previous` the hash of the manifest before ("" for the first). `at` is when its run began, by the node's
+    clock (ms)."""
 
     number: int
     previous: str

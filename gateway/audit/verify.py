@@ -18,13 +18,14 @@ from gateway.audit import export, seal
 from gateway.audit.beginnings import Beginnings
 from gateway.audit.buckets import Bucket, Chains, parsed
 from gateway.audit.findings import Findings, Kind, Verdict
+from gateway.audit.known import Known, readable
 from gateway.audit.losses import Losses
 from gateway.audit.seal import BUCKETS, Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from gateway.audit.export import Hole, Seals, Selection
+    from gateway.audit.export import Ended, Hole, Seals, Selection
     from gateway.audit.keyring import Keyring
     from gateway.audit.seal import Checkpoint
 
@@ -34,7 +35,7 @@ _TOLD = 100  # holes
 class Verifier:
     """`seals` are what the entries are held against, `selection` says which entries come. `known` are lines of
     checkpoints from elsewhere; those signed by no key of ours count for nothing. `rebuilt`: these holes are owned up
-    to."""
+    to. `ended` is an export's last line: what was sealed after it binds only the numbers that it has."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Verifier:
         selection: Selection | None = None,
         known: Iterable[bytes] = (),
         rebuilt: Mapping[int, tuple[Hole, ...]] | None = None,
+        ended: Ended | None = None,
         most: int = 100,
     ) -> None:
         self._keyring = keyring
@@ -51,7 +53,8 @@ class Verifier:
         self._whole = selection is None or selection.everything
         self._findings = Findings(most=most)
         self._checkpoints = [self._signed(line) for line in self._lines()]
-        self._known = [found for line in known if (found := _readable(keyring, line)) is not None]
+        self._ended = ended
+        self._known = Known.of(keyring, known, begun=ended.begun if ended is not None else None)
         self._entries = 0
         self._sealed = 0
         self._beginnings = Beginnings(self._findings)
@@ -82,7 +85,7 @@ class Verifier:
         return [line for line in (seals.newest, seals.trimmed, *seals.lost) if line is not None]
 
     def _signed(self, line: bytes) -> Checkpoint | None:
-        found = _readable(self._keyring, line)
+        found = readable(self._keyring, line)
         if found is None:
             self._findings.add(Kind.SIGNATURE, "a checkpoint is signed by none of the keys")
         return found
@@ -105,11 +108,15 @@ class Verifier:
     def _points(self) -> dict[int, dict[int, str]]:
         """By bucket and number the digests that were sealed."""
         points: defaultdict[int, dict[int, str]] = defaultdict(dict)
-        each = [self._sealed_heads(), *(checkpoint.heads for checkpoint in self._known)]
+        each = [self._sealed_heads(), *(one.heads for one in self._known.before), *map(self._had, self._known.later)]
         for number, head in chain.from_iterable(heads.items() for heads in each):
             if points[number].setdefault(head.seq, head.digest) != head.digest:
                 self._findings.add(Kind.FORK, "two checkpoints contradict each other", bucket=number, seq=head.seq)
         return points
+
+    def _had(self, later: Checkpoint) -> Mapping[int, Head]:
+        heads = self._ended.heads if self._ended is not None else {}
+        return {number: head for number, head in later.heads.items() if head.seq <= heads.get(number, (0, ""))[0]}
 
     def _sealed_heads(self) -> Mapping[int, Head]:
         newest, heads = self._newest, self._seals.heads
@@ -200,12 +207,12 @@ class Verifier:
         notes = self._losses.judge(self._findings) if self._whole else ()
         return Verdict(
             entries=self._entries,
-            checkpoints=sum(one is not None for one in self._checkpoints) + len(self._known),
+            checkpoints=sum(one is not None for one in self._checkpoints) + len(self._known.all),
             sealed=min(self._sealed, self._entries),
             unanchored=self._chains.unanchored,
             wrong=self._findings.wrong,
             findings=tuple(self._findings.kept),
-            notes=(*_trim_note(self._trimmed), *notes, *self._rebuilt_notes()),
+            notes=(*_trim_note(self._trimmed), *notes, *self._rebuilt_notes(), *self._known.note(self._number)),
         )
 
     def _rebuilt_notes(self) -> Iterator[str]:
@@ -221,19 +228,10 @@ class Verifier:
 
     def _remembered(self) -> None:
         """The newest checkpoint that is known from elsewhere is not newer than the store's own."""
-        newest = max((one.number for one in self._known), default=0)
+        newest = self._known.newest()
         have = self._number
         if newest > have:
             self._findings.add(Kind.ROLLED_BACK, f"there was a checkpoint {newest}, and the newest is {have}")
-
-
-def _readable(keyring: Keyring, line: bytes) -> Checkpoint | None:
-    """The checkpoint, if a key of ours signed it."""
-    try:
-        found = seal.read(line)
-    except ValueError:
-        return None
-    return found if keyring.publics.signs(line, found.key) else None
 
 
 def _trim_note(trimmed: Checkpoint | None) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class _Report:
                 return verify_file(file, self._keyring, known=self._known, progress=progress.more, good=self._good)
         once = Once(told_again(file))
         with Progress(0) as progress:
-            verifier = ArchiveVerifier(directory=file, keyring=self._keyring, progress=progress.more)
+            verifier = ArchiveVerifier(directory=file, keyring=self._keyring, known=self._known, progress=progress.more)
             for line in verifier.lines():
                 if once.new(line):
                     self._good(line)

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _kept(file: Path, keyring: Keyring, known: list[bytes]) -> Verdict:
     if file.is_dir():
         with Progress(0) as progress:
-            return ArchiveVerifier(directory=file, keyring=keyring, progress=progress.more).verdict()
+            return ArchiveVerifier(directory=file, keyring=keyring, known=known, progress=progress.more).verdict()
     with Progress(file.stat().st_size) as progress:
         return verify_file(file, keyring, known=known, progress=progress.more)
 

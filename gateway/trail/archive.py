@@ -68,11 +68,13 @@ class Archive:
         self._keyring = keyring
         self._ms = ms
         self._most = segment_entries
+        self._begun = ms()
 
     async def extend(self) -> int:
         """Write what is missing; gives how many entries. Raises `ArchiveBroken` when what is there cannot be gone on
         with, `StoreUnavailable`, and `OSError`."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._begun = self._ms()
         findings = Findings()
         have = segments(self._directory, self._keyring, findings)
         if findings.wrong:
@@ -138,7 +140,7 @@ class Archive:
         return Manifest(
             number=number,
             previous=previous,
-            at=self._ms(),
+            at=self._begun,
             begins=part.begins,
             ends=part.ends,
             floor=part.floor,

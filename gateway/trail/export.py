@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.audit import row
 from gateway.audit.export import Ended, Seals, Selection
 from gateway.store.contract import BUCKETS
+from gateway.store.seals import SYSTEM
 from gateway.trail import heads as kept_heads
 from gateway.trail.rows import PAGE, PAGE_SECONDS, rows
 
@@ -32,15 +33,17 @@ class Export:
     selection: Selection
     seals: Seals
     numbers: dict[int, int]
+    begun: int
     heads: dict[int, tuple[int, str]] = field(default_factory=dict)
     entries: int = 0
 
     @classmethod
     async def begin(cls, store: SealStore, selection: Selection | None = None) -> Export:
         """Raises `StoreUnavailable`, as everything here."""
+        begun = await store.now(SYSTEM, within=PAGE_SECONDS)
         newest, numbers = await _now(store)
         seals = await _seals(store, newest)
-        return cls(store=store, selection=selection or Selection(), seals=seals, numbers=numbers)
+        return cls(store=store, selection=selection or Selection(), seals=seals, numbers=numbers, begun=begun)
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """Whole lines of entries."""
@@ -73,6 +76,7 @@ class Export:
             key=keyring.signer.id,
             selection=self.selection,
             seals=self.seals,
+            begun=self.begun,
         )
         yield keyring.signer.line(ended.body()) + b"\n"
 

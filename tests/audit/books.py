@@ -137,7 +137,7 @@ class Book:
 
     # ── what comes out ──
 
-    def export(self, selection: Selection | None = None) -> bytes:
+    def export(self, selection: Selection | None = None, *, begun: int | None = None) -> bytes:
         chosen = selection or Selection()
         lines = [row.line(one) for rows in self.rows.values() for one in rows if chosen.takes(one)]
         newest = {number: rows[-1] if rows else None for number, rows in self.rows.items()}
@@ -151,6 +151,7 @@ class Book:
             },
             key=self.keyring.signer.id,
             selection=chosen,
+            begun=begun,
             seals=Seals(
                 newest=self.checkpoints[-1] if self.checkpoints else None,
                 heads=self.heads,

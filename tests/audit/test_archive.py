@@ -14,7 +14,7 @@ from second_archive import faults_in
 from trails import KEYRING, OTHER_SEED, Trail, calls, some_entry
 
 from gateway.audit import manifest, seal
-from gateway.audit.archive import ArchiveVerifier
+from gateway.audit.archive import NOTHING, ArchiveVerifier
 from gateway.audit.findings import Kind, Verdict
 from gateway.audit.keyring import Keyring
 from gateway.model import CallKey
@@ -273,3 +273,42 @@ async def test_an_archive_of_seals_begun_anew_is_found(trail: Trail, tmp_path: P
     await trail.seal()
     await archive(trail, tmp_path).extend()
     assert [one.kind for one in judged(tmp_path).findings] == [Kind.ROLLED_BACK]
+
+
+def without_last(directory: Path) -> None:
+    for path in directory.glob(f"{len(manifest.manifests(directory)):08}.*"):
+        path.unlink()
+
+
+@pytest.mark.pci("10.3")
+async def test_an_archive_is_held_against_the_log(trail: Trail, tmp_path: Path) -> None:
+    """Its seals are those of the log. A segment that is missing from the end is found when the log knows of its seals
+    from before the run that wrote the one before; what was sealed after the archive is a note."""
+    await trail.write(*calls(3))
+    for _ in range(3):
+        await trail.seal()
+        trail.time.now += 120_000
+    for _ in range(2):
+        await trail.write(*calls(12))
+        await trail.seal()
+        trail.time.now += 120_000
+    await archive(trail, tmp_path, most=12).extend()
+    known = [one.line for one in await trail.seals.checkpoints(since=1, most=100, within=5)]
+
+    def held(*lines: bytes) -> Verdict:
+        return ArchiveVerifier(directory=tmp_path, keyring=KEYRING, known=lines).verdict()
+
+    assert held(*known).whole
+    last = seal.read(known[-1])
+    later = replace(last, number=last.number + 1, at=trail.time.now + 1)
+    found = held(*known, KEYRING.signer.line(later.body()))
+    assert found.whole
+    assert "made later" in found.notes[-1]
+    cut = replace(later, trimmed=replace(NOTHING, number=last.number + 1))
+    assert [one.kind for one in held(*known, KEYRING.signer.line(cut.body())).findings] == [Kind.TRUNCATED]
+    other = KEYRING.signer.line(replace(last, node="n2").body())
+    assert [one.kind for one in held(*known[:-1], other).findings] == [Kind.FORK]
+    assert held(THIEF.signer.line(later.body())).whole
+    without_last(tmp_path)
+    assert held().whole
+    assert [one.kind for one in held(*known).findings] == [Kind.TRUNCATED]

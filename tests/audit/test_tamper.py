@@ -436,6 +436,27 @@ def test_a_store_put_back_whole_is_found_against_what_is_known_elsewhere() -> No
     assert verdict(older.export(), known=[THIEF.signer.line(body), b"{}"]).whole
 
 
+def test_seals_made_after_an_export_bind_what_it_has() -> None:
+    """They are no rollback; an entry that they sealed is held against them. Those made before it are a rollback."""
+    made = some_book(Random(2), entries=30)  # noqa: S311 -- the same twice
+    made.seal()
+    early = made.copy()
+    begun, made.at = made.at, made.at + 60_000
+    for _ in range(3):
+        made.write("call-1")
+        made.seal()
+    found = verdict(early.export(begun=begun), known=made.checkpoints)
+    assert found.whole, found
+    assert found.notes == (f"it ends at checkpoint {early.number}, and {made.number} is known, made later",)
+    late = verdict(early.export(begun=made.at + 60_000), known=made.checkpoints)
+    assert {one.kind for one in late.findings} == {Kind.ROLLED_BACK, Kind.TRUNCATED}
+    early.checkpoints, early.heads, early.number = early.checkpoints[:-1], {}, 0
+    number, index = pick(early, Random(1))  # noqa: S311 -- the same every time
+    early.write("call-1")
+    changed(early, number, index, at=1)
+    assert Kind.SEAL in {one.kind for one in verdict(early.export(begun=begun), known=made.checkpoints).findings}
+
+
 def test_checkpoints_that_contradict_each_other_are_found() -> None:
     """Two histories from one checkpoint on: one in the store, the other in the log."""
     one, other = some_book(Random(3), entries=30), some_book(Random(3), entries=30)  # noqa: S311 -- the same twice
