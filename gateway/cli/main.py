@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import gateway
 from gateway.cli.exits import CONFIGURATION, USAGE, WRONG, Unwritable
 from gateway.settings import ConfigurationError
-from gateway.store.contract import StoreUnavailable, StoreUnfit
+from gateway.store.contract import StoreError, StoreUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Unwritable as error:
         sys.stderr.write(f"{error}\n")
         return USAGE
-    except StoreUnavailable as error:
+    except StoreError as error:
         sys.stderr.write(f"store: {error}\n")
         return WRONG
     return code

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from redis.exceptions import ResponseError
+
 from gateway.store import keys
-from gateway.store.contract import BUCKETS, TrailPage
+from gateway.store.contract import BUCKETS, StoreError, StoreUnavailable, TrailPage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from gateway.store.contract import Use
     from gateway.store.redis import RedisStore
@@ -21,6 +24,26 @@ _NEWEST = f"{keys.tag(SYSTEM)}:seal"
 _CHECKPOINTS = f"{keys.tag(SYSTEM)}:seals"
 _LEASE = f"{keys.tag(SYSTEM)}:seal:lease"
 _AT_ONCE = 8  # buckets asked at a time
+
+
+class Unreadable(StoreError):  # noqa: N818 -- reads as the fact it states
+    """What stands in a bucket is of another form or type than anything that is written there."""
+
+    def __init__(self, bucket: int) -> None:
+        super().__init__(f"bucket {bucket} cannot be read")
+        self.bucket = bucket
+
+
+@contextmanager
+def _reading(bucket: int) -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailable as error:
+        if isinstance(error.__cause__, ResponseError) and str(error.__cause__).startswith("WRONGTYPE"):
+            raise Unreadable(bucket) from error
+        raise
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise Unreadable(bucket) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +88,18 @@ class SealStore:
         else:
             gate = asyncio.Semaphore(_AT_ONCE)
             found = await asyncio.gather(*(self._get(gate, number, name, within) for number, name in names.items()))
-        return {number: int(newest or 0) for number, newest in zip(names, found, strict=True)}
+        return {number: _number(number, newest) for number, newest in zip(names, found, strict=True)}
 
     async def _get(self, gate: asyncio.Semaphore, number: int, name: str, within: float) -> bytes | None:
         async with gate:
             value: bytes | None
-            (value,) = await self._store.ask(within, number, ("GET", name))
+            with _reading(number):
+                (value,) = await self._store.ask(within, number, ("GET", name))
             return value
 
     async def rows(self, number: int, *, since: int, most: int, within: float) -> TrailPage:
-        return await self._store.trail(number, since=since, most=most, within=within)
+        with _reading(number):
+            return await self._store.trail(number, since=since, most=most, within=within)
 
     async def uses(self, *, within: float) -> Mapping[str, Use]:
         """As `RedisStore.uses`."""
@@ -82,7 +107,8 @@ class SealStore:
 
     async def size(self, number: int, *, within: float) -> int:
         """How many entries the bucket holds."""
-        (count,) = await self._store.ask(within, number, ("XLEN", keys.trail(number)))
+        with _reading(number):
+            (count,) = await self._store.ask(within, number, ("XLEN", keys.trail(number)))
         return int(count)
 
     async def now(self, number: int, *, within: float) -> int:
@@ -92,10 +118,11 @@ class SealStore:
 
     async def newest(self, *, within: float) -> NewestSeal:
         command = ("HMGET", _NEWEST, "n", "hash", "heads", "trimmed")
-        ((number, hash_, heads, trimmed),) = await self._store.ask(within, SYSTEM, command)
-        return NewestSeal(
-            number=int(number or 0), hash=(hash_ or b"").decode(), heads=heads or b"", trimmed=int(trimmed or 0)
-        )
+        with _reading(SYSTEM):
+            ((number, hash_, heads, trimmed),) = await self._store.ask(within, SYSTEM, command)
+            return NewestSeal(
+                number=int(number or 0), hash=(hash_ or b"").decode(), heads=heads or b"", trimmed=int(trimmed or 0)
+            )
 
     async def checkpoint(self, number: int, *, within: float) -> bytes | None:
         """The line of the checkpoint of that number, if it is there."""
@@ -105,14 +132,16 @@ class SealStore:
     async def checkpoints(self, *, since: int, most: int, within: float) -> tuple[SealRow, ...]:
         """From number `since` on, oldest first."""
         command = ("XRANGE", _CHECKPOINTS, f"{since}-0", "+", "COUNT", most)
-        (rows,) = await self._store.ask(within, SYSTEM, command)
-        return tuple(_seal_row(row) for row in rows)
+        with _reading(SYSTEM):
+            (rows,) = await self._store.ask(within, SYSTEM, command)
+            return tuple(_seal_row(row) for row in rows)
 
     async def checkpoints_back(self, *, until: int, most: int, within: float) -> tuple[SealRow, ...]:
         """From number `until` back, newest first."""
         command = ("XREVRANGE", _CHECKPOINTS, f"{until}-0", "-", "COUNT", most)
-        (rows,) = await self._store.ask(within, SYSTEM, command)
-        return tuple(_seal_row(row) for row in rows)
+        with _reading(SYSTEM):
+            (rows,) = await self._store.ask(within, SYSTEM, command)
+            return tuple(_seal_row(row) for row in rows)
 
     async def seal(
         self, before: NewestSeal, number: int, hash_: str, *, line: bytes, heads: bytes, trims: bool, within: float
@@ -145,6 +174,11 @@ class SealStore:
 
     async def trim_checkpoints(self, *, oldest: int, within: float) -> None:
         await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v1_trim", 1, _CHECKPOINTS, oldest))
+
+
+def _number(bucket: int, value: bytes | None) -> int:
+    with _reading(bucket):
+        return int(value or 0)
 
 
 def _seal_row(row: tuple[bytes, list[bytes]]) -> SealRow:

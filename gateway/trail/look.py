@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.audit.findings import Findings, Kind
+from gateway.audit.findings import Finding, Findings, Kind, Verdict
 from gateway.audit.sealchain import SealChain
 from gateway.audit.verify import Verifier
-from gateway.store.seals import SYSTEM
+from gateway.store.seals import SYSTEM, Unreadable
 from gateway.trail.export import Export, checkpoint_lines
 from gateway.trail.rows import PAGE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gateway.audit.findings import Verdict
     from gateway.audit.keyring import Keyring
     from gateway.store.seals import SealStore
 
@@ -30,6 +29,20 @@ async def verify_store(
 ) -> Verdict:
     """`progress` is told how many bytes were read, `good` gets every line for which nothing was found. Raises
     `StoreUnavailable`."""
+    try:
+        return await _verified(store, keyring, known, progress, good)
+    except Unreadable as error:
+        finding = Finding(kind=Kind.UNREADABLE, detail=str(error), bucket=error.bucket)
+        return Verdict(wrong=1, findings=(finding,))
+
+
+async def _verified(
+    store: SealStore,
+    keyring: Keyring,
+    known: Iterable[bytes],
+    progress: Callable[[int], None] | None,
+    good: Callable[[bytes], None] | None,
+) -> Verdict:
     export = await Export.begin(store)
     verifier = Verifier(keyring, export.seals, known=known)
     async for block in export.blocks():

@@ -21,6 +21,7 @@ from gateway.audit.seal import Head
 from gateway.audit.sealchain import SealChain
 from gateway.beside import beside
 from gateway.store.contract import BUCKETS, StoreUnavailable
+from gateway.store.seals import Unreadable
 from gateway.trail import heads as kept_heads
 from gateway.trail.export import checkpoint_lines
 from gateway.trail.floor import floor
@@ -89,6 +90,8 @@ class Watch:
         except StoreUnavailable as error:
             _log.warning("verification.missed", reason=str(error))
             return
+        except Unreadable as error:
+            self._findings.add(Kind.UNREADABLE, str(error), bucket=error.bucket)
         except Exception as error:  # noqa: BLE001 -- what cannot be read is what an alarm is for
             self._findings.add(Kind.UNREADABLE, type(error).__name__)
         await self._tell()

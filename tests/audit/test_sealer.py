@@ -433,3 +433,15 @@ async def test_what_the_store_says_of_the_seals_is_held_against_them(
     assert (await verify_store(trail.seals, KEYRING)).whole
     await redis.hset(SEAL, member, value)
     assert not (await verify_store(trail.seals, KEYRING)).whole
+
+
+@pytest.mark.parametrize("name", ["seq", "audit", "seal", "seals"])
+async def test_what_is_of_another_type_is_a_finding(trail: Trail, redis: Redis, name: str) -> None:
+    """A number, a bucket, the seals: named, whatever stands there instead."""
+    await trail.write(*calls(8))
+    await trail.seal()
+    number = 0 if name.startswith("seal") else bucket(CallKey(tenant="acme", call_id="call-1"))
+    await redis.delete(f"{{b{number}}}:{name}")
+    await redis.set(f"{{b{number}}}:{name}", "junk")
+    found = (await verify_store(trail.seals, KEYRING)).findings
+    assert [(one.kind, one.bucket) for one in found] == [(Kind.UNREADABLE, number)]
