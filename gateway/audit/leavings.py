@@ -15,7 +15,8 @@ import orjson
 
 from gateway.audit.entry import healed
 from gateway.audit.note import Ack, Note, Void, journal_key
-from gateway.audit.segments import file_lines
+from gateway.audit.schema import faults
+from gateway.audit.segments import Reading, file_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,20 +33,22 @@ _MASK = "*"  # no member of an entry may hold it
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
     """Where an entry stood. `entries` are what it may have been, none where that is not known; `at` is 0
-    where that is not known."""
+    where that is not known. `keyed`: the journal says it, whose lines are chained with a key of ours."""
 
     bucket: int
     seq: int
     at: int
     link: str
     entries: tuple[bytes, ...]
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unplaced:
-    """An entry that no store is known to have taken."""
+    """An entry that no store is known to have taken. `keyed` as in `Placed`."""
 
     entry: bytes
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,15 @@ class Sealed:
     line: bytes
 
 
-Leaving = Placed | Unplaced | Sealed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoiled:
+    """A line that holds no entry as one has to be, or `lines` of a journal that do not follow from those before."""
+
+    text: str
+    lines: int = 1
+
+
+Leaving = Placed | Unplaced | Sealed | Spoiled
 
 
 def logged(path: Path) -> Iterator[Leaving]:
@@ -78,11 +89,13 @@ def _leaving(members: dict[str, Any]) -> Leaving | None:
     if event == "seal.made":
         return Sealed(line=base64.b64decode(members["seal"], validate=True))
     entry = str(members["entry"])
+    if event in _PLACED | _UNPLACED and _MASK not in entry and faults(entry.encode()):
+        return Spoiled(text="lines of the log hold no entry as one has to be")
     if event in _PLACED and members["seq"]:
         bucket, seq, at = int(members["bucket"]), int(members["seq"]), int(members["at"])
         known = () if _MASK in entry else (entry.encode(),)
         return Placed(bucket=bucket, seq=seq, at=at, link=str(members["hash"]), entries=known)
-    if event in _UNPLACED and _MASK not in entry and isinstance(orjson.loads(entry), dict):
+    if event in _UNPLACED and _MASK not in entry:
         return Unplaced(entry=entry.encode())
     return None
 
@@ -93,7 +106,8 @@ def journaled(directory: Path, keyring: Keyring) -> Iterator[Leaving]:
     notes: dict[tuple[str, str], Note] = {}
     for path in sorted((*directory.glob("*-*.jsonl"), *directory.glob("*-*.torn"))):
         slot = path.name.partition("-")[0]
-        for line in file_lines(path, keys):
+        reading = Reading()
+        for line in file_lines(path, keys, reading):
             match line:
                 case Note():
                     notes[slot, line.op] = line
@@ -103,10 +117,12 @@ def journaled(directory: Path, keyring: Keyring) -> Iterator[Leaving]:
                     notes.pop((slot, line.op), None)
                 case _:
                     pass
-    yield from (Unplaced(entry=note.entry) for note in notes.values() if not note.needed)
+        if reading.spoiled and path.suffix == ".jsonl":
+            yield Spoiled(text=f"lines do not follow in {path.name}", lines=reading.spoiled)
+    yield from (Unplaced(entry=note.entry, keyed=True) for note in notes.values() if not note.needed)
 
 
 def _placed(note: Note, ack: Ack) -> Placed:
     """It does not say whether the entry came late."""
     entries = (note.entry, healed(note.entry))
-    return Placed(bucket=ack.bucket, seq=ack.seq, at=ack.at, link=ack.link, entries=entries)
+    return Placed(bucket=ack.bucket, seq=ack.seq, at=ack.at, link=ack.link, entries=entries, keyed=True)

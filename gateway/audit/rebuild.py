@@ -6,8 +6,8 @@ What was not found is a hole. Entries that no store is known to have taken come 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ import orjson
 from gateway.audit import row, seal
 from gateway.audit.entry import healed, timely
 from gateway.audit.export import Ended, Hole, Seals
-from gateway.audit.leavings import Placed, Sealed, Unplaced
+from gateway.audit.findings import Finding, Kind
+from gateway.audit.leavings import Placed, Sealed, Spoiled, Unplaced
 from gateway.audit.seal import BUCKETS, Head
 from gateway.audit.sealed import Sealings
 
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.audit.entry import Entry
-    from gateway.audit.findings import Finding
     from gateway.audit.keyring import Keyring
     from gateway.audit.leavings import Leaving
+
+
+LOG_ALONE = "log-alone"  # the reason of the entry that counts what no key vouches for
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +59,9 @@ class Rebuild:
         self._until = until
         self._sealings = Sealings(keyring=keyring, until=until)
         self._files = [(shelf / str(number)).open("w+b") for number in range(BUCKETS)]
-        self._unplaced: dict[bytes, bytes] = {}
+        self._unplaced: dict[bytes, tuple[bytes, bool]] = {}
+        self._spoiled: Counter[str] = Counter()
+        self.unvouched = 0
         self._ends: list[_End] = []
         self._seals = Seals()
 
@@ -68,7 +73,11 @@ class Rebuild:
                 case Placed():
                     self._keep(one)
                 case Unplaced():
-                    self._unplaced.setdefault(sha256(timely(one.entry)).digest(), one.entry)
+                    name = sha256(timely(one.entry)).digest()
+                    keyed = one.keyed or self._unplaced.get(name, (b"", False))[1]
+                    self._unplaced[name] = one.entry, keyed
+                case Spoiled():
+                    self._spoiled[one.text] += one.lines
                 case Sealed():
                     self._sealings.take(one.line)
 
@@ -86,18 +95,23 @@ class Rebuild:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        return tuple(self._sealings.findings.kept)
+        spoiled = (Finding(kind=Kind.UNREADABLE, detail=f"{n} {text}") for text, n in self._spoiled.items())
+        return (*self._sealings.findings.kept, *spoiled)
 
     def lines(self, describe: Callable[[int], Entry], ms: Callable[[], int]) -> Iterator[bytes]:
-        """Every entry as it is exported; last the one of `describe`, which is told how many are missing."""
+        """Every entry as it is exported; last those of `describe`, which is told a number: how many
+        the log alone says, where there are any, and how many are missing."""
         self._seals = self._sealings.closed()
         trimmed = seal.read(self._seals.trimmed).trimmed if self._seals.trimmed else None
         for number in range(BUCKETS):
             base = trimmed.heads.get(number, Head()) if trimmed else Head()
             self._ends.append(_End(seq=base.seq))
             yield from self._bucket(number)
-        for entry in self._unplaced.values():
+        self.unvouched = sum(not keyed for _, keyed in self._unplaced.values())
+        for entry, _ in self._unplaced.values():
             yield self._late(healed(entry), ms())
+        if self.unvouched:
+            yield self._late(replace(describe(self.unvouched), reason=LOG_ALONE).canonical(), ms())
         yield self._late(describe(self.missing).canonical(), ms())
 
     def ended(self, *, entries: int, digest: str, at: int) -> bytes:
@@ -143,7 +157,7 @@ class Rebuild:
         behind, or nothing else."""
         newest = sorted(links.items(), key=lambda one: one[1][0], reverse=True)
         each = [(at, link, entry) for link, (at, entries) in newest if at for entry in sorted(entries)]
-        each += [(at, link, entry) for link, (at, known) in newest if not known for entry in self._unplaced.values()]
+        each += [(at, link, entry) for link, (at, known) in newest if not known for entry, _ in self._unplaced.values()]
         following = (one for one in each if self._follows(end.calls.get(row.subject(one[2]), b""), one[1], one[2]))
         return next(following, each[0] if each and newest[0][1][1] else None)
 

@@ -29,7 +29,7 @@ SEGMENT_BYTES = 8 * 2**20
 
 
 @dataclass(slots=True, kw_only=True)
-class _Reading:
+class Reading:
     """How far one file's lines follow from each other. `end` is where the last good one ends."""
 
     link: str = GENESIS
@@ -37,6 +37,12 @@ class _Reading:
     end: int = 0
     bad: int = 0
     bad_inside: int = 0
+    torn: int = 0  # bad ones without their end
+
+    @property
+    def spoiled(self) -> int:
+        """Lines that somebody has changed, or cut the ones before of: a crash leaves none."""
+        return self.bad_inside + self.bad - self.torn
 
 
 class Segments:
@@ -104,7 +110,7 @@ class Segments:
     def read(self) -> Iterator[tuple[str, Line]]:
         """Every good line with the name of its file, oldest first."""
         for path in self.files():
-            yield from self._read(path, _Reading())
+            yield from self._read(path, Reading())
 
     def files(self) -> list[Path]:
         return sorted(self._directory.glob(f"{self._slot}-*.jsonl"))
@@ -147,7 +153,7 @@ class Segments:
     def _resume(self, path: Path) -> bool:
         """Go on after the newest file's last good line; in another file when this one has failed us. False for a
         file without a good line."""
-        reading = _Reading()
+        reading = Reading()
         for _ in self._read(path, reading):
             pass
         self._cut(path, reading.end)
@@ -205,7 +211,7 @@ class Segments:
         self._link, self._number, self._size = following, number, self._size + len(data)
         self._last = texts[-1] if texts else self._last
 
-    def _read(self, path: Path, reading: _Reading) -> Iterator[tuple[str, Line]]:
+    def _read(self, path: Path, reading: Reading) -> Iterator[tuple[str, Line]]:
         at, previous = 0, reading.link
         with path.open("rb") as file:
             for data in file:
@@ -213,6 +219,7 @@ class Segments:
                 found = read_line(self._key, previous, data[:-1]) if data.endswith(b"\n") else None
                 if found is None:
                     reading.bad += 1
+                    reading.torn += not data.endswith(b"\n")
                     previous = _stated_link(data) or previous
                     continue
                 line, reading.number, previous = found
@@ -234,10 +241,12 @@ class Segments:
             self._fd = -1
 
 
-def file_lines(path: Path, keys: Iterable[bytes]) -> Iterator[Line]:
-    """Every good line of one file, by the first of these keys that wrote any of it; for whoever only reads."""
+def file_lines(path: Path, keys: Iterable[bytes], reading: Reading) -> Iterator[Line]:
+    """Every good line of one file, by the first of these keys that wrote any of it; for whoever only reads.
+    `reading` is then how far they follow."""
     for key in keys:
-        lines = Segments(path.parent, key=key)._read(path, _Reading())  # noqa: SLF001 -- the same module
+        reading.bad = reading.bad_inside = reading.torn = 0
+        lines = Segments(path.parent, key=key)._read(path, reading)  # noqa: SLF001 -- the same module
         first = next(lines, None)
         if first is not None:
             yield first[1]

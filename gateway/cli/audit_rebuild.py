@@ -67,5 +67,7 @@ def _entry(missing: int) -> Entry:
 
 def _told(rebuild: Rebuild, count: int) -> int:
     sys.stderr.write(f"{count} entries, {rebuild.missing} are missing\n")
+    if rebuild.unvouched:
+        sys.stderr.write(f"{rebuild.unvouched} entries stand in the log alone: no key vouches for them\n")
     sys.stderr.writelines(f"{finding.text()}\n" for finding in rebuild.findings)
     return WRONG if rebuild.missing or rebuild.findings else FINE

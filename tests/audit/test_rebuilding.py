@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import tempfile
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 from books import Book, some_book
-from notes import KEY, made, note, opened
+from notes import KEY, made, note, only, opened
 from trails import KEYRING, OTHER_SEED, SEED, some_entry
 
 from gateway.audit import row, seal
@@ -23,7 +24,7 @@ from gateway.audit.entry import Entry, EntryType, healed
 from gateway.audit.files import judged, last_line, rebuilt_of
 from gateway.audit.findings import Kind, Verdict
 from gateway.audit.keyring import Keyring
-from gateway.audit.leavings import Leaving, Placed, Sealed, Unplaced, journaled, logged
+from gateway.audit.leavings import Leaving, Placed, Sealed, Spoiled, Unplaced, journaled, logged
 from gateway.audit.note import Ack, Void
 from gateway.audit.prove import Place, Prover
 from gateway.audit.rebuild import Rebuild
@@ -171,9 +172,13 @@ def test_what_no_store_has_taken_comes_last() -> None:
     assert rebuild.missing == 0
     assert verdict(export, book).whole
     lines = export.splitlines()
-    assert lines[-3].endswith(healed(new)[1:])
+    assert lines[-4].endswith(healed(new)[1:])
+    assert lines[-3].endswith(replace(described(1), reason="log-alone").canonical()[1:])
     assert lines[-2].endswith(described(0).canonical()[1:])
-    assert len(lines) == len(rows) + 3
+    assert len(lines) == len(rows) + 4
+    assert rebuild.unvouched == 1
+    rebuild, _ = rebuilt([*waiting, Unplaced(entry=new, keyed=True), masked, *leavings])
+    assert rebuild.unvouched == 0
 
 
 def test_what_came_after_the_loss_is_left_out() -> None:
@@ -222,13 +227,17 @@ def test_an_answer_is_proven_in_it(tmp_path: Path) -> None:
 
 
 def test_the_log_is_read(tmp_path: Path) -> None:
-    """Entries with their place, without one, masked; checkpoints; and nothing else, whatever it looks like."""
-    line = {"event": "entry.written", "bucket": 3, "seq": 7, "at": 5, "hash": "aa", "entry": '{"a":1}'}
+    """Entries with their place, without one, masked; checkpoints; and nothing else, whatever it looks like. What is no
+    entry, as one has to be, is counted."""
+    one = some_entry(CallKey(tenant="acme", call_id="call-1"), "op1", 1).canonical()
+    line = {"event": "entry.written", "bucket": 3, "seq": 7, "at": 5, "hash": "aa", "entry": one.decode()}
     each: list[object] = [
         line,
         {**line, "event": "entry.healed", "entry": '{"a":"****"}'},
         {**line, "event": "entry.found", "seq": 0},
-        {"event": "entry.journaled", "entry": '{"b":1}'},
+        {"event": "entry.journaled", "entry": one.decode()},
+        {"event": "entry.unwritten", "entry": '{"b":1}'},
+        {**line, "entry": one.decode().replace("crm", "a free text")},
         {"event": "entry.unwritten", "entry": '{"b":"*"}'},
         {"event": "entry.unwritten", "entry": "no"},
         {"event": "seal.made", "seal": base64.b64encode(b"x").decode()},
@@ -238,9 +247,15 @@ def test_the_log_is_read(tmp_path: Path) -> None:
         ["entry.written"],
     ]
     (tmp_path / "log").write_bytes(b'"entry.\n\xff\n' + b"\n".join(map(orjson.dumps, each)))
-    place = Placed(bucket=3, seq=7, at=5, link="aa", entries=(b'{"a":1}',))
+    place = Placed(bucket=3, seq=7, at=5, link="aa", entries=(one,))
     unknown = Placed(bucket=3, seq=7, at=5, link="aa", entries=())
-    assert list(logged(tmp_path / "log")) == [place, unknown, Unplaced(entry=b'{"b":1}'), Sealed(line=b"x")]
+    assert list(logged(tmp_path / "log")) == [
+        place,
+        unknown,
+        Unplaced(entry=one),
+        *[Spoiled(text="lines of the log hold no entry as one has to be")] * 3,
+        Sealed(line=b"x"),
+    ]
 
 
 async def test_the_journal_is_read(tmp_path: Path) -> None:
@@ -258,7 +273,24 @@ async def test_the_journal_is_read(tmp_path: Path) -> None:
     ring = Keyring.of(hmac_key=bytes(32), signing_key=SEED, old_hmac_keys=[KEY])
     one, two = note("op1").entry, note("op2").entry
     assert list(journaled(tmp_path, ring)) == [
-        Placed(bucket=3, seq=9, at=11, link="cd" * 32, entries=(one, healed(one))),
-        Unplaced(entry=two),
+        Placed(bucket=3, seq=9, at=11, link="cd" * 32, entries=(one, healed(one)), keyed=True),
+        Unplaced(entry=two, keyed=True),
     ]
     assert parsed(b"x") is None
+
+
+async def test_a_journal_that_was_cut_is_a_finding(tmp_path: Path) -> None:
+    """A line that is gone from the middle: the next one does not follow; what is left is read. A torn end is none."""
+    journal = made(tmp_path)
+    async with opened(journal):
+        for op in ("op1", "op2", "op3"):
+            assert await journal.write(note(op))
+    ring = Keyring.of(hmac_key=KEY, signing_key=SEED)
+    lines = only(tmp_path).read_bytes().splitlines(keepends=True)
+    only(tmp_path).write_bytes(b"".join(lines) + b"torn")
+    assert not [one for one in journaled(tmp_path, ring) if isinstance(one, Spoiled)]
+    only(tmp_path).write_bytes(b"".join(line for line in lines if b'"op2"' not in line))
+    found = [one for one in journaled(tmp_path, ring) if isinstance(one, Spoiled)]
+    assert found == [Spoiled(text=f"lines do not follow in {only(tmp_path).name}")]
+    rebuild, _ = rebuilt(found)
+    assert [one.kind for one in rebuild.findings] == [Kind.UNREADABLE]
