@@ -15,7 +15,7 @@ from gateway.audit.entry import EntryType
 from gateway.audit.export import Selection
 from gateway.audit.formats import Format, rendered
 from gateway.cli import config, loop, operator
-from gateway.cli.exits import FINE, writing
+from gateway.cli.exits import FINE, USAGE, writing
 from gateway.clock import Clock
 from gateway.trail import access
 from gateway.trail.export import Export
@@ -43,6 +43,9 @@ def add(verbs: Any) -> None:  # noqa: ANN401 -- argparse has no public name for 
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if None not in {arguments.since, arguments.until} and arguments.since >= arguments.until:
+        sys.stderr.write("--since must be before --until\n")
+        return USAGE
     settings = operator.settings_of(arguments)
     selection = Selection(since=arguments.since, until=arguments.until, tenant=arguments.tenant, call_id=arguments.call)
     with output(arguments.output) as file:

@@ -13,6 +13,7 @@ import orjson
 from gateway.audit.archive import ArchiveVerifier
 from gateway.audit.entry import EntryType
 from gateway.audit.files import verify_file
+from gateway.audit.manifest import manifests
 from gateway.cli import config, loop, operator
 from gateway.cli.audit_export import written_down
 from gateway.cli.exits import FINE, USAGE, WRONG
@@ -46,6 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
         if path is not None and not path.exists():
             sys.stderr.write(f"{path}: no such file\n")
             return USAGE
+    if file is not None and file.is_dir() and not manifests(file) and any(file.glob("*-*.jsonl")):
+        sys.stderr.write(f"{file}: a journal, and no archive; audit rebuild reads it and says what is wrong with it\n")
+        return USAGE
     known = list(logged(arguments.log)) if arguments.log else []
     if file is None:
         return told(loop.run(_live(settings, known)))

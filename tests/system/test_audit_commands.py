@@ -226,3 +226,16 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{directory / place}: cannot be written: ")
     assert [path.name for path in directory.iterdir()] == ["gateway.yaml"]
+
+
+def test_what_cannot_be_meant_is_a_usage_error(directory: Path) -> None:
+    """A time that ends before it begins; a journal in an archive's place is called by its name."""
+    configured(directory)
+    wrong = audit(directory, "export", "--since", "2026-11-02", "--until", "2026-10-31")
+    assert (wrong.returncode, wrong.stderr) == (2, "--since must be before --until\n")
+    journal = directory / "journal"
+    journal.mkdir()
+    (journal / "0-0000000000000001.jsonl").touch()
+    wrong = audit(directory, "verify", str(journal))
+    assert wrong.returncode == 2
+    assert "a journal, and no archive" in wrong.stderr
