@@ -52,7 +52,21 @@ async def _verified(
     verifier.reaches(export.heads)
     verifier.until(await store.now(SYSTEM, within=PAGE_SECONDS))
     verdict = verifier.close()
-    return _together(verdict, await _checkpoints(store, keyring))
+    findings, count = await _checkpoints(store, keyring)
+    for number, newest in export.numbers.items():
+        await _beyond(store, number, newest, findings)
+    return _together(verdict, (findings, count))
+
+
+async def _beyond(store: SealStore, number: int, newest: int, findings: Findings) -> None:
+    """No entry stands under a number that was not given yet; one that comes while it is read is given by the second
+    look."""
+    for _ in range(2):
+        page = await store.rows(number, since=newest + 1, most=1, within=PAGE_SECONDS)
+        if not page.entries or page.entries[0].seq <= page.newest:
+            return
+    seq = page.entries[0].seq
+    findings.add(Kind.ORDER, "an entry under a number that was never given", bucket=number, seq=seq)
 
 
 async def _checkpoints(store: SealStore, keyring: Keyring) -> tuple[Findings, int]:

@@ -445,3 +445,13 @@ async def test_what_is_of_another_type_is_a_finding(trail: Trail, redis: Redis, 
     await redis.set(f"{{b{number}}}:{name}", "junk")
     found = (await verify_store(trail.seals, KEYRING)).findings
     assert [(one.kind, one.bucket) for one in found] == [(Kind.UNREADABLE, number)]
+
+
+async def test_an_entry_beyond_the_numbers_given_is_found(trail: Trail, redis: Redis) -> None:
+    """Put behind the newest, where the reading ends."""
+    await trail.write("call-1")
+    await trail.seal()
+    number = bucket(CallKey(tenant="acme", call_id="call-1"))
+    await redis.xadd(f"{{b{number}}}:audit", {"t": 1, "h": "0" * 64, "e": "{}"}, id="3-0")
+    found = (await verify_store(trail.seals, KEYRING)).findings
+    assert [(one.kind, one.bucket, one.seq) for one in found] == [(Kind.ORDER, number, 3)]
