@@ -143,7 +143,7 @@ class Unmutes:
     async def _let_go_all(
         self, ask: Unmute, recorders: tuple[Recorder, ...], left: Parties, deadline: float
     ) -> dict[str, Result]:
-        if not await self._tools.quiet(ask.key, deadline):
+        if not await self._tools.quiet(ask.key, deadline) or self._tools.clock.left(deadline) <= 0:
             return {recorder.backend: Result(fault=Fault.BUSY) for recorder in recorders}
         sent = (self._tools.recorders.let_go(recorder, left, deadline=deadline) for recorder in recorders)
         results = await asyncio.gather(*sent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workshop import Workshop
 
     from gateway.backends.contract import Command
+    from gateway.service.claims import Held
     from gateway.store.redis import RedisStore
 
 
@@ -185,3 +186,22 @@ async def test_the_background_sends_no_mute_into_another_pods_order(
         other.recorders["a"].gate.set()
         await asyncio.gather(*under_way)
         assert recorder.silent("x") is Parties.NONE
+
+
+async def test_an_order_whose_time_is_over_is_not_sent(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was found out too slowly who else means the recorder: nothing is sent, the redaction stands."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("x").mute())
+        real = shop.tools.claims.held
+
+        async def slow(*args: Any, **more: Any) -> Held:  # noqa: ANN401 -- as the original
+            await asyncio.sleep(0.7)
+            return await real(*args, **more)
+
+        monkeypatch.setattr(shop.tools.claims, "held", slow)
+        with pytest.raises(Failure) as late:
+            await shop.service.unmute(shop.ask("x").unmute())
+        assert late.value.code is Code.RECORDER_UNAVAILABLE
+        assert {command.action for command in shop.recorders["a"].commands} == {Action.MUTE}
+        assert shop.recorders["a"].silent("x") is Parties.BOTH
