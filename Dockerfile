@@ -3,7 +3,7 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 COPY requirements.lock ./
 RUN python -m venv --without-pip /venv \
- && python -m pip --python /venv/bin/python install --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
+ && python -m pip --python /venv/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY gateway ./gateway
 # What builds the project does not stay to run it; pip was never in there.

@@ -42,15 +42,16 @@ sbom: $(VENV)/.dev  ## every locked component that runs, with its hashes (Cyclon
 clean:
 	rm -rf $(VENV) data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
-# A stamp is newer than its lock only when the whole lock went in.
+# A stamp is newer than its lock only when the whole lock went in. A lock names all that is needed: without --no-deps pip
+# may take a newer release of what a package asks for than the one whose hash stands there, and refuse it.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
-	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run | $(VENV)/bin/python
-	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
