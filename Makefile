@@ -30,7 +30,7 @@ lock: $(VENV)/.dev  ## resolve again what pyproject.toml asks for
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml --group build -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		pyproject.toml --extra report --group build --group dev -c requirements.lock -o requirements-dev.lock
+		pyproject.toml --extra report --extra tracing --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 SBOM ?= dist/redaction-gateway.cdx.json
 
