@@ -1,4 +1,5 @@
-"""The README as tests read it: sections, tables, words, commands; and the modules that it speaks of."""
+"""The README and the pages of docs/ as tests read them: sections, tables, words, commands; and the modules that they
+speak of."""
 
 from __future__ import annotations
 
@@ -12,15 +13,22 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = {
+    page.relative_to(ROOT).as_posix(): page.read_text()
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+}
+# The pages whose tables are compared with the code: a heading stands in one of them only.
+REFERENCE = tuple(PAGES[f"{name}.md"] for name in ("README", "docs/configuration", "docs/trail", "docs/metrics"))
 GATEWAY = ROOT / "gateway"
 PROGRAM = Path(sys.executable).with_name("redaction-gateway")
 
 
 def section(heading: str) -> str:
     """What stands under a heading, up to the next one of any level."""
-    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", README, re.MULTILINE | re.DOTALL)
-    assert found, f"README has no section {heading!r}"
-    return found[1]
+    pattern = re.compile(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", re.MULTILINE | re.DOTALL)
+    found = [text for page in REFERENCE for text in pattern.findall(page)]
+    assert len(found) == 1, f"{len(found)} sections {heading!r}"
+    return str(found[0])
 
 
 def table(heading: str) -> list[tuple[str, ...]]:
@@ -34,13 +42,13 @@ def words(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", text)
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[str]:
+def commands(page: str = README) -> list[str]:
     """Every command line that a reader is told to type."""
-    typed = "\n".join([*blocks("console"), *blocks("sh")]).replace("\\\n", " ")
+    typed = "\n".join([*blocks("console", page), *blocks("sh", page)]).replace("\\\n", " ")
     return [line.removeprefix("$ ").strip() for line in typed.splitlines() if line.strip()]
 
 

@@ -1,4 +1,4 @@
-"""What is written down is true: commands and paths of the README, and the CHANGELOG, against the code."""
+"""What is written down is true: commands and paths of every page, and the CHANGELOG, against the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import subprocess
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pytest
-from readme import GATEWAY, PROGRAM, README, ROOT, blocks, commands, section, table, words
+from readme import GATEWAY, PAGES, PROGRAM, README, ROOT, blocks, commands, section, table, words
 
 import gateway
 from gateway.cli import exits
@@ -38,26 +38,28 @@ def test_the_first_screen_is_the_example() -> None:
     assert all(word in before for word in ("make run", "make test", "curl", '"protected": true'))
 
 
-def test_make_targets_exist() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_make_targets_exist(page: str) -> None:
     """Every `make …` that is written down is a target of the Makefile."""
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"^\$? ?make ([a-z]+)", "\n".join(commands()), re.MULTILINE))
-    named |= {word.removeprefix("make ") for word in words(README) if re.fullmatch(r"make [a-z]+", word)}
-    assert {"run", "test"} <= named
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^\$? ?make ([a-z-]+)", "\n".join(commands(PAGES[page])), re.MULTILINE))
+    named |= {word.removeprefix("make ") for word in words(PAGES[page]) if re.fullmatch(r"make [a-z-]+", word)}
+    assert {"run", "test"} <= named or page != "README.md"
     assert named <= targets
 
 
-def test_command_lines_parse() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_command_lines_parse(page: str) -> None:
     """Every command line of the program that is written down is one that it takes."""
-    lines = [shlex.split(line, comments=True) for line in commands()]
+    lines = [shlex.split(line, comments=True) for line in commands(PAGES[page])]
     ours = [line[1:] for line in lines if line and line[0].endswith("redaction-gateway")]
-    prose = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
     ours += [
         shlex.split(re.sub(r"[][]", "", word))[1:] for word in words(prose) if word.startswith("redaction-gateway ")
     ]
     for arguments in ours:
         _parser().parse_args(arguments)
-    assert {line[0] for line in ours} >= {"keys", "check", "serve", "sandbox"}
+    assert {line[0] for line in ours} >= {"keys", "check", "serve", "sandbox"} or page != "README.md"
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -175,11 +177,30 @@ def test_vendor_steps_name_what_is_there() -> None:
         assert f"gateway.backends.{vendor}" in (ROOT / "pyproject.toml").read_text()
 
 
-def test_paths_in_the_readme_exist() -> None:
-    """Every link to a file of the project leads somewhere."""
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """Every link to a file of the project, and to a heading of one, leads there."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]):
+        file, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def anchors(page: str) -> set[str]:
+    """The headings of a page, as links name them."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_index() -> None:
+    """Who opens docs/ finds each page, and the index from the first page."""
+    index = {link for link in re.findall(r"\]\(([^)#]+)\)", PAGES["docs/README.md"])}
+    pages = {page.removeprefix("docs/") for page in PAGES if re.fullmatch(r"docs/[\w-]+\.md", page)} - {"README.md"}
+    assert pages <= index
+    assert "](docs/README.md)" in README
 
 
 def test_changelog_is_in_form() -> None:

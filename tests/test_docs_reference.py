@@ -1,4 +1,4 @@
-"""What is written down of the API, the settings and the metrics is true: README against the code."""
+"""What is written down of the API, the settings and the metrics is true: README and docs/ against the code."""
 
 from __future__ import annotations
 
