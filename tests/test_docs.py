@@ -197,7 +197,7 @@ def anchors(page: str) -> set[str]:
 
 def test_every_page_is_in_the_index() -> None:
     """Who opens docs/ finds each page, and the index from the first page."""
-    index = {link for link in re.findall(r"\]\(([^)#]+)\)", PAGES["docs/README.md"])}
+    index = set(re.findall(r"\]\(([^)#]+)\)", PAGES["docs/README.md"]))
     pages = {page.removeprefix("docs/") for page in PAGES if re.fullmatch(r"docs/[\w-]+\.md", page)} - {"README.md"}
     assert pages <= index
     assert "](docs/README.md)" in README
