@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gateway
-from gateway import logs, renewal
+from gateway import logs, renewal, tracing
 from gateway.admission import Admission
 from gateway.audit.entry import EntryType
 from gateway.audit.journal import Journal
@@ -20,7 +20,7 @@ from gateway.evidence import Policy
 from gateway.heal import Healer
 from gateway.ledger import Ledger
 from gateway.live import Live
-from gateway.metrics import CONTENT_TYPE, Metrics
+from gateway.metrics import Metrics
 from gateway.model import Device, Vendor
 from gateway.reconcile import Reconciler
 from gateway.recorders import Recorders
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from gateway.reload import Configuration
     from gateway.settings import Settings
     from gateway.store.contract import Store
+    from gateway.tracing import Tracer
 
 _log = logs.get("gateway")
 
@@ -76,11 +77,13 @@ async def running(settings: Settings, configuration: Configuration | None = None
     """Serve while the block runs; at its end the work under way is finished. Who may call follows `configuration`
     as it changes, the rest is as `settings` have it.
 
-    Raises `StoreUnfit` for a store that must not be used, `StoreUnavailable` when the embedded one does not start.
+    Raises `StoreUnfit` for a store that must not be used, `StoreUnavailable` when the embedded one does not start,
+    `ConfigurationError` for spans without what makes them.
     """
     async with AsyncExitStack() as stack:
         clock = Clock()
-        metrics = _metrics(settings)
+        tracer = await stack.enter_async_context(tracing.traced(settings.tracing, node=_node()))
+        metrics = _metrics(settings, tracer)
         raw = await _store(settings, stack)
         watch = StoreWatch(raw, node=_node(), metrics=metrics)
         await stack.enter_async_context(watch.watching())
@@ -125,10 +128,16 @@ async def running(settings: Settings, configuration: Configuration | None = None
             live.end()
 
 
-def _metrics(settings: Settings) -> Metrics:
+def _metrics(settings: Settings, tracer: Tracer) -> Metrics:
     vendors = {name: Vendor(backend.vendor) for name, backend in settings.backends.items()}
     plaintext = [name for name, backend in settings.backends.items() if backend.plaintext]
-    metrics = Metrics(vendors, version=gateway.__version__, plaintext=plaintext, certificates=renewal.named(settings))
+    metrics = Metrics(
+        vendors,
+        version=gateway.__version__,
+        plaintext=plaintext,
+        certificates=renewal.named(settings),
+        tracer=tracer,
+    )
     metrics.store_plaintext(allowed=settings.store.plaintext)
     return metrics
 
@@ -242,7 +251,7 @@ def _tools(settings: Settings, store: Store, clock: Clock, metrics: Metrics, jou
 
 @asynccontextmanager
 async def _admin(settings: Settings, state: Running, metrics: Metrics) -> AsyncIterator[int]:
-    app = build_admin(ready=lambda: state.ready, metrics=metrics.render, metrics_type=CONTENT_TYPE)
+    app = build_admin(ready=lambda: state.ready, metrics=metrics.render)
     listen = settings.listen
     async with listening(app, Bind(host=listen.admin_host, port=listen.admin_port, grace_seconds=1.0)) as port:
         yield port

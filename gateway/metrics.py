@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,16 +21,22 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from gateway.asks import Code
 from gateway.auth.keys import Reason
 from gateway.model import Action, Device, Fault, RecorderState, Vendor
+from gateway.tracing import UNTRACED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
+    from multidict import CIMultiDictProxy
     from prometheus_client import Metric
+
+    from gateway.tracing import Asked, Tracer
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -51,6 +57,11 @@ class Written(enum.StrEnum):
     WRITTEN = "written"
     FAILED = "failed"
     HEALED = "healed"
+
+
+class Page(NamedTuple):
+    body: bytes
+    content_type: str
 
 
 class Outcome:
@@ -89,7 +100,7 @@ class _Family(Generic[_Kind]):
 
 class Metrics:
     """All metrics of one process. `backends` and their vendors are the configured ones, `certificates` the settings
-    that name files of certificates."""
+    that name files of certificates, `tracer` who else is told of requests and operations."""
 
     def __init__(
         self,
@@ -98,7 +109,9 @@ class Metrics:
         version: str,
         plaintext: Iterable[str] = (),
         certificates: Iterable[str] = (),
+        tracer: Tracer = UNTRACED,
     ) -> None:
+        self._tracer = tracer
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Info("build", "The gateway that runs", registry=self.registry).info({"version": version})
@@ -179,12 +192,16 @@ class Metrics:
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
+    def request(self, method: str, headers: CIMultiDictProxy[str]) -> AbstractContextManager[Asked]:
+        """What runs inside is one request, with a span where somebody wants one."""
+        return self._tracer.request(method, headers)
+
     def request_served(self, *, method: str, outcome: str, seconds: float) -> None:
         """One answered request. `outcome` is ``ok``, ``pending`` or a problem's code; a method not of the
         contract counts as ``other``."""
         known = method if method in METHODS else "other"
         self._requests.child(known, outcome).inc()
-        self._request_seconds.child(known).observe(seconds)
+        self._request_seconds.child(known).observe(seconds, self._tracer.exemplar())
 
     def exposed(self, seconds: float) -> None:
         """One redaction became protected, `seconds` after it was first asked for."""
@@ -217,11 +234,13 @@ class Metrics:
     def backend_request(self, backend: str, vendor: str, action: str) -> Iterator[Outcome]:
         """Count and time what runs inside; it sets the outcome: ``ok`` or a fault's value."""
         outcome, began = Outcome(), time.perf_counter()
-        try:
-            yield outcome
-        finally:
-            self._backend_seconds.child(backend, action).observe(time.perf_counter() - began)
-            self._backend_requests.child(backend, vendor, action, outcome.word).inc()
+        with self._tracer.operation(backend, vendor, action, outcome):
+            try:
+                yield outcome
+            finally:
+                seconds = time.perf_counter() - began
+                self._backend_seconds.child(backend, action).observe(seconds, self._tracer.exemplar())
+                self._backend_requests.child(backend, vendor, action, outcome.word).inc()
 
     def circuit(self, backend: str, *, is_open: bool) -> None:
         self._circuit.child(backend).set(is_open)
@@ -277,9 +296,13 @@ class Metrics:
     def store_request(self, seconds: float) -> None:
         self._store_seconds.observe(seconds)
 
-    def render(self) -> bytes:
-        """The text format, to be served as `CONTENT_TYPE`."""
-        return generate_latest(_Named(self.registry))
+    def render(self, accept: str = "") -> Page:
+        """All that was counted, for who takes what `accept` says. Only OpenMetrics has room for exemplars."""
+        named = _Named(self.registry)
+        if openmetrics.CONTENT_TYPE_LATEST.partition(";")[0] in accept:
+            body: bytes = openmetrics.generate_latest(named)  # type: ignore[no-untyped-call]  # as the library has it
+            return Page(body=body, content_type=openmetrics.CONTENT_TYPE_LATEST)
+        return Page(body=generate_latest(named), content_type=CONTENT_TYPE)
 
 
 class _Named(Collector):

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, IPvAnyNetwork, SecretStr, StringConstraints
+from yarl import URL
 
 from gateway import certificates, mistakes, rules, sources
 from gateway.auth.scopes import Scope, TokenRule
 from gateway.backends.registry import AnyBackendSettings
+from gateway.backends.settings import BaseUrl, is_loopback
 from gateway.relations import Related
 from gateway.sources import ConfigurationError as ConfigurationError  # noqa: PLC0414 -- part of this module's face
 from gateway.unsafe import writable
@@ -172,6 +174,33 @@ class Tokens(Section):
     """How far the issuer's clock may be from ours, in seconds. Default 30: more than clocks that are kept differ."""
 
 
+class Tracing(Section):
+    endpoint: BaseUrl
+    """Where spans go (OTLP over HTTP), with the whole path, as in `https://collector.example:4318/v1/traces`."""
+
+    sample_ratio: float = Field(default=0.01, ge=0, le=1)
+    """Which part of the requests is traced; a caller that sends `traceparent` has decided already. Default 0.01:
+    enough to see where time goes, at no cost that a mute would feel."""
+
+    authorization: SecretStr | None = None
+    """Secret. The header `Authorization` for the collector, as it has to be sent. Default none."""
+
+    ca_file: FilePath | None = None
+    """PEM file with the only authorities to trust for the collector. Default none: the usual public ones."""
+
+    plaintext: bool = False
+    """Allow `http://` to a host that is not this machine. Default false: who records which calls where, and how
+    well it works, would be readable on the way."""
+
+    def has_sound_transport(self) -> None:
+        """`ValueError` when the collector may not be spoken to in the clear."""
+        url = URL(self.endpoint)
+        if url.scheme == "http" and not self.plaintext and not is_loopback(url.host or ""):
+            raise ValueError("endpoint: http is only for this machine; use https, or say plaintext: true")
+
+    relations = (has_sound_transport,)
+
+
 class Match(Section):
     client: Name | None = None
     """Name of a client, exactly. Default any."""
@@ -262,6 +291,9 @@ class Settings(Section):
 
     tokens: Tokens | None = None
     """Who vouches for persons. Default nobody: then no client may need a token."""
+
+    tracing: Tracing | None = None
+    """Where spans go. Default nowhere: none are made."""
 
     backends: dict[BackendName, AnyBackendSettings] = Field(min_length=1)
     """The accounts at vendors, by the operator's name for them."""

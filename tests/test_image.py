@@ -21,7 +21,7 @@ import pytest
 
 import gateway
 from gateway.cli.main import _parser
-from gateway.metrics import CONTENT_TYPE
+from gateway.metrics import CONTENT_TYPE, Page
 from gateway.settings import Listen, Store
 from gateway.sources import FILE_VARIABLE
 from gateway.web.admin import build_admin
@@ -167,14 +167,14 @@ def test_the_ports_are_the_default_ones() -> None:
 @pytest.mark.parametrize(("path", "healthy"), [("/livez", True), ("/nothing", False)])
 async def test_the_health_check_tells_health(path: str, *, healthy: bool) -> None:
     """Run against the real admin port: 0 for an answer that is good, anything else for one that is not."""
-    app = build_admin(ready=lambda: True, metrics=lambda: b"", metrics_type=CONTENT_TYPE)
+    app = build_admin(ready=lambda: True, metrics=lambda _: Page(b"", CONTENT_TYPE))
     async with listening(app, Bind(host="127.0.0.1", grace_seconds=1.0)) as port:
         assert (await checked(port, path) == 0) is healthy
 
 
 async def test_the_health_check_tells_death() -> None:
     """Nobody there is not health."""
-    app = build_admin(ready=lambda: True, metrics=lambda: b"", metrics_type=CONTENT_TYPE)
+    app = build_admin(ready=lambda: True, metrics=lambda _: Page(b"", CONTENT_TYPE))
     async with listening(app, Bind(host="127.0.0.1", grace_seconds=1.0)) as port:
         pass
     assert await checked(port, "/livez") != 0

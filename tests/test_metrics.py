@@ -68,7 +68,7 @@ def exercised(metrics: Metrics) -> Metrics:
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    families = text_string_to_metric_families(metrics.render().decode())
+    families = text_string_to_metric_families(metrics.render().body.decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in families
@@ -93,7 +93,7 @@ def test_names_and_labels_are_exactly_those_of_the_contract(metrics: Metrics) ->
 
 def test_every_metric_has_a_text_and_a_type(metrics: Metrics) -> None:
     """What the page is for."""
-    text = exercised(metrics).render().decode()
+    text = exercised(metrics).render().body.decode()
     for name in CONTRACT:
         assert f"# HELP {name} " in text
         assert f"# TYPE {name} " in text
@@ -226,4 +226,4 @@ def test_exact_bounds_fall_into_their_bucket(metrics: Metrics, seconds: float) -
 
 def test_no_series_tells_when_it_was_made(metrics: Metrics) -> None:
     """They would double the page for nothing."""
-    assert "_created" not in exercised(metrics).render().decode()
+    assert "_created" not in exercised(metrics).render().body.decode()

@@ -26,6 +26,7 @@ from yarl import URL
 from gateway.addresses import Guard
 from gateway.backends.contract import BackendError, NotSent, Refused, Unconfirmed
 from gateway.model import Fault
+from gateway.tracing import OUTGOING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -150,6 +151,7 @@ def _headers(request: HttpRequest) -> dict[str, str]:
     return {
         "Accept-Encoding": "identity",
         "User-Agent": "redaction-gateway",
+        **dict(OUTGOING.get()),
         **_content_type(request),
         **dict(request.headers),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
+from gateway import tracing
 from gateway.backends.contract import BackendError
 from gateway.cli import config, loop
 from gateway.cli.exits import FINE, WRONG
@@ -32,6 +33,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 -- argparse has no public name f
 
 def run(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments)
+    tracing.checked(settings.tracing)
     rows, fine = loop.run(_rows(settings, ping=arguments.ping))
     sys.stdout.write(table(("backend", "vendor", "host", "can", "proves by", "reached"), rows))
     return FINE if fine else WRONG

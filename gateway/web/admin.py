@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import hdrs, web
 
@@ -12,8 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def build_admin(*, ready: Callable[[], bool], metrics: Callable[[], bytes], metrics_type: str) -> web.Application:
-    """``/livez``, ``/readyz``, ``/metrics``. `ready` says whether a mute could be carried out now: 503 if not."""
+class Page(Protocol):
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+
+def build_admin(*, ready: Callable[[], bool], metrics: Callable[[str], Page]) -> web.Application:
+    """``/livez``, ``/readyz``, ``/metrics``. `ready` says whether a mute could be carried out now: 503 if not;
+    `metrics` what was counted, for who accepts this."""
 
     async def livez(_: web.Request) -> web.Response:
         return _said("ok")
@@ -21,9 +30,9 @@ def build_admin(*, ready: Callable[[], bool], metrics: Callable[[], bytes], metr
     async def readyz(_: web.Request) -> web.Response:
         return _said("ready") if ready() else _said("not ready", status=503)
 
-    async def metricsz(_: web.Request) -> web.Response:
-        headers = {**COMMON, hdrs.CONTENT_TYPE: metrics_type}
-        return web.Response(body=metrics(), headers=headers)
+    async def metricsz(request: web.Request) -> web.Response:
+        page = metrics(",".join(request.headers.getall(hdrs.ACCEPT, [])))
+        return web.Response(body=page.body, headers={**COMMON, hdrs.CONTENT_TYPE: page.content_type})
 
     app = web.Application()
     app.router.add_get("/livez", livez)

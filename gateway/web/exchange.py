@@ -17,12 +17,15 @@ from gateway.web import headers, problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
+    from contextlib import AbstractContextManager
 
     from aiohttp.typedefs import Handler, Middleware
+    from multidict import CIMultiDictProxy
 
     from gateway.auth.keys import Reason
     from gateway.clock import Clock
     from gateway.model import Principal
+    from gateway.tracing import Asked
     from gateway.web.door import Denials
 
 OK, PENDING = "ok", "pending"
@@ -36,6 +39,10 @@ _log = logs.get("gateway.web")
 
 class Meter(Protocol):
     """What the web layer counts."""
+
+    def request(self, method: str, headers: CIMultiDictProxy[str]) -> AbstractContextManager[Asked]:
+        """What runs inside is one request: its span."""
+        ...
 
     def request_served(self, *, method: str, outcome: str, seconds: float) -> None:
         """`method` is one of METHODS or ``other``; `outcome` is OK, PENDING or a problem's code."""
@@ -103,21 +110,24 @@ class Frame:
         exchange = Exchange(request_id=request_id, received_at=self.clock.ms())
         request[EXCHANGE] = exchange
         started = asyncio.get_running_loop().time()
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+        with (
+            structlog.contextvars.bound_contextvars(request_id=exchange.request_id),
+            self.meter.request(request.method, request.headers) as span,
+        ):
             response = await self._answered(request, handler, exchange)
             seconds = asyncio.get_running_loop().time() - started
+            span.answered(route=_route(request), status=response.status, outcome=exchange.outcome)
             self._record(request, response, exchange, seconds)
         response.headers.update({**headers.COMMON, **exchange.headers, headers.REQUEST_ID: exchange.request_id})
         return response
 
     def _record(self, request: web.Request, response: web.StreamResponse, exchange: Exchange, seconds: float) -> None:
         method = request.method if request.method in METHODS else "other"
-        resource = request.match_info.route.resource
         self.meter.request_served(method=method, outcome=exchange.outcome, seconds=seconds)
         _log.info(
             REQUEST_SERVED,
             method=method,
-            route=resource.canonical if resource else None,
+            route=_route(request),
             status=response.status,
             code=exchange.outcome,
             client=exchange.client,
@@ -162,6 +172,12 @@ def _check_version(request: web.Request) -> None:
     """The parser takes HTTP/0.9 and a request that calls itself HTTP/2 as well; no answer of ours is either's."""
     if request.version not in VERSIONS:
         raise Failure(Code.INVALID_REQUEST, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+
+
+def _route(request: web.Request) -> str | None:
+    """The path with its variable parts by name."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else None
 
 
 def _places(raised: Exception) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def admin(*, ready: bool = True) -> AsyncIterator[str]:
     metrics = Metrics({}, version="1")
-    app = build_admin(ready=lambda: ready, metrics=metrics.render, metrics_type=CONTENT_TYPE)
+    app = build_admin(ready=lambda: ready, metrics=metrics.render)
     async with listening(app, Bind(host="127.0.0.1")) as port:
         yield f"http://127.0.0.1:{port}"
 

@@ -13,6 +13,7 @@ from front import CARD, DOCUMENT, PATH, Front, fronted, parsed, until
 from structlog.testing import capture_logs
 
 from gateway.asks import Answer, Ask
+from gateway.metrics import CONTENT_TYPE, Page
 from gateway.web import server
 from gateway.web.admin import build_admin
 from gateway.web.connection import Patience
@@ -247,7 +248,7 @@ async def test_what_cannot_be_read_is_counted(front: Front, data: bytes) -> None
 
 async def test_the_admin_port_refuses_alike_and_counts_nobody() -> None:
     """Probes are no clients: what they do wrong is said and logged only."""
-    app = build_admin(ready=lambda: True, metrics=lambda: b"", metrics_type="text/plain")
+    app = build_admin(ready=lambda: True, metrics=lambda _: Page(b"", CONTENT_TYPE))
     async with listening(app, Bind(host="127.0.0.1")) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"FOO / HTTP/1.1\r\n\r\n")
