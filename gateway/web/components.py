@@ -66,7 +66,20 @@ def _schemas() -> Schema:
         **_models("Document", TypeAdapter(Document), "serialization"),
         **_models("Problem", TypeAdapter(Problem), "serialization"),
     }
-    return {name: converted(found[name]) for name in sorted(found)}
+    return _null_where_it_counts({name: converted(found[name]) for name in sorted(found)})
+
+
+def _null_where_it_counts(schemas: Schema) -> Schema:
+    """`nullable` beside `allOf` allows no null: what is referred to has to."""
+    for model in schemas.values():
+        for name, item in model.get("properties", {}).items():
+            match item:
+                case {"allOf": [{"$ref": target}], "nullable": True}:
+                    model["properties"][name] = {"$ref": target}
+                    schemas[target.rpartition("/")[2]]["nullable"] = True
+                case _:
+                    continue
+    return schemas
 
 
 def _models(name: str, adapter: TypeAdapter[Any], mode: Literal["validation", "serialization"]) -> Schema:

@@ -49,7 +49,8 @@ def _nullable(schema: Schema) -> Schema:
     if len(choices) == len(schema.get("anyOf", [])):
         return schema
     rest = {word: value for word, value in schema.items() if word not in {"anyOf", "default"}}
-    only: Schema = {"allOf": choices} if "$ref" in choices[0] else choices[0]
+    beside = rest or "default" not in schema
+    only: Schema = {"allOf": choices} if "$ref" in choices[0] and beside else choices[0]
     if "default" in schema:
         return {**only, **rest}
     values = {"enum": [*only["enum"], None]} if "enum" in only else {}

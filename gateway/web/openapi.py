@@ -63,6 +63,7 @@ def document() -> Schema:
     return {
         "openapi": "3.0.3",
         "info": {"title": "redaction-gateway", "version": gateway.__version__, "description": _DESCRIPTION},
+        "servers": [{"url": "/"}],
         "paths": {
             "/v1/calls/{call_id}/redaction": _endpoint(),
             "/openapi.json": {"get": _description()},
@@ -117,7 +118,8 @@ def _endpoint() -> Schema:
 def _description() -> Schema:
     content = {"application/json": {"schema": {"type": "object"}}}
     answer = {"description": "OpenAPI 3.0.3.", "headers": header_refs("RequestId"), "content": content}
-    return {"operationId": "describe", "summary": "This document", "security": [], "responses": {"200": answer}}
+    responses = {"200": answer, **_problems((Code.INVALID_REQUEST,))}
+    return {"operationId": "describe", "summary": "This document", "security": [], "responses": responses}
 
 
 def _answer(status: int, description: str) -> Schema:
