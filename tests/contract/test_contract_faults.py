@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from bench import Bench, Placed, Reply, muted_now, recorded, silent, until
 from lines import MATRIX, MODES, Line, Mode
+from workbench import Bench, Placed, Reply, muted_now, recorded, silent, until
 
 from gateway.model import Evidence
 from gateway.sandbox.desk import FaultKind, Operation

@@ -6,8 +6,8 @@ import asyncio
 import time
 
 import pytest
-from bench import Bench, Placed, muted_now, recorded, silent, until
 from lines import MATRIX
+from workbench import Bench, Placed, muted_now, recorded, silent, until
 
 from gateway.model import Parties
 

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from bench import Bench, recorded, silent
 from lines import MATRIX, MODES, PROVING, VARIANTS, Mode
+from workbench import Bench, recorded, silent
 
 from gateway.backends.registry import AnyBackendSettings
 from gateway.model import Action, Parties, Vendor
