@@ -37,7 +37,11 @@ _METADATA: tuple[Network, ...] = tuple(
         "192.0.0.192/32",  # Oracle, older
     )
 )
-_NAT64 = ip_network("64:ff9b::/96")
+# Their last 32 bits are an IPv4 address, which a translator in between sends them to: RFC 6052 and what RFC 8215 leaves
+# to a network itself, RFC 2765, and the oldest, without any mark (RFC 4291, 2.5.5.1).
+_TRANSLATED: tuple[Network, ...] = tuple(
+    ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")
+)
 
 
 def allowed(address: Address, networks: Sequence[Network] = ()) -> bool:
@@ -50,9 +54,9 @@ def allowed(address: Address, networks: Sequence[Network] = ()) -> bool:
 
 def _plain(address: Address) -> Address:
     """An IPv4 address in whatever IPv6 clothes a system sends it out."""
-    if isinstance(address, IPv4Address):
+    if isinstance(address, IPv4Address) or address.is_loopback:
         return address
-    if address in _NAT64:
+    if any(address in network for network in _TRANSLATED):
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour or address
 
