@@ -93,8 +93,9 @@ def peer_address(peer: str | None, headers: MultiMapping[str], trusted: Sequence
 
 
 def _address(text: str) -> Address | None:
+    """Without the zone that may stand behind an IPv6 address: it means nothing elsewhere, and may be any text."""
     try:
-        found = ip_address(text.strip(" \t"))
+        found = ip_address(text.strip(" \t").partition("%")[0])
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found

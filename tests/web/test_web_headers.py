@@ -31,10 +31,13 @@ TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         ("::ffff:10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
         ("fd00::1", ["2001:db8::7"], "2001:db8::7"),
         (None, ["198.51.100.7"], None),
+        ("fe80::1%eth0", [], "fe80::1"),
+        ("10.0.0.1", ["fe80::7%4111 1111 1111 1111"], "fe80::7"),
     ],
 )
 def test_the_address_is_the_first_hop_that_is_not_ours(peer: str | None, said: list[str], address: str | None) -> None:
-    """What a client writes in front of it is never reached, what is no address ends the walk."""
+    """What a client writes in front of it is never reached, what is no address ends the walk. Behind an address there
+    is nothing: a zone may be any text, a card number or a line's end too."""
     headers = CIMultiDict([("X-Forwarded-For", line) for line in said])
     assert peer_address(peer, headers, TRUSTED) == address
 
