@@ -48,7 +48,7 @@ def build_app(
     """The application; serve it with `gateway.web.server.listening`, which sets the limits it counts on."""
     work = Work()
     frame = Frame(clock=clock, meter=meter, work=work, denials=door.denials, is_secret=authenticator.is_secret)
-    endpoint = Endpoint(service, Reception(authenticator, meter, rules, door), changes)
+    endpoint = Endpoint(service, Reception(authenticator, meter, rules, door, clock), changes)
     app = web.Application(middlewares=[frame.middleware], client_max_size=MAX_BODY_BYTES)
     declare(app)
     _route(app, endpoint)

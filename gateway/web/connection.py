@@ -8,7 +8,7 @@ for a client that does not read its answers, as long as these like.
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -25,7 +25,6 @@ from gateway.web.told import far_end
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
 
     from gateway.web.told import Told
 
@@ -111,7 +110,7 @@ class Connection(web.RequestHandler):
     `welcome` is None in the clear; once it is no longer fresh the connection serves what comes, and ends."""
 
     __slots__ = (
-        "_aside",
+        "_entitled",
         "_head_timer",
         "_methods",
         "_patience",
@@ -147,27 +146,23 @@ class Connection(web.RequestHandler):
         self._told = told
         self._methods = methods
         self._welcome = welcome
-        self._aside = False
+        self._entitled = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
         """No request is under way, or nobody's; part of the next one's head may be there."""
-        return self._aside or self._waits
+        return not self._entitled
 
     @property
     def _waits(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Whoever asks has no right to the place meanwhile."""
-        self._aside = True
-        try:
-            yield
-        finally:
-            self._aside = False
+    def entitle(self) -> None:
+        """Whoever asks has a right to the place, until the answer is out. Nobody else has: what anybody may ask for,
+        and not read, would fill the room."""
+        self._entitled = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)
@@ -215,13 +210,19 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """What aiohttp refuses on its way to the application comes by here only."""
+        try:
+            return await super().finish_response(request, self._finished(request, resp), start_time)
+        finally:
+            self._entitled = False
+
+    def _finished(self, request: web.BaseRequest, resp: web.StreamResponse) -> web.StreamResponse:
         if isinstance(resp, web.HTTPException):
             resp = self._refused(request, problems.translated(resp))
         if self._welcome is not None and not self._welcome.fresh:
             resp.force_close()
         if hdrs.UPGRADE in request.headers or request.version not in VERSIONS:
             resp.force_close()  # what is behind it may be meant as another protocol: it is never read as a request
-        return await super().finish_response(request, resp, start_time)
+        return resp
 
     def _refused(self, request: web.BaseRequest, failure: Failure) -> web.Response:
         method = request.method if request.method in METHODS else "other"
@@ -256,10 +257,11 @@ class Connection(web.RequestHandler):
         self._told.refused(method, code, address=far_end(self._wire), request_id=request_id)
 
 
-def standing_aside(request: web.BaseRequest) -> AbstractContextManager[None]:
-    """While it is answered, the connection of `request` is among the first to go where there is no room."""
+def entitle(request: web.BaseRequest) -> None:
+    """Until it is answered, the connection of `request` goes for nobody, however little room there is."""
     connection = request.protocol
-    return connection.aside() if isinstance(connection, Connection) else nullcontext()
+    if isinstance(connection, Connection):
+        connection.entitle()
 
 
 def _failure(status: int, exc: BaseException | None) -> Failure:

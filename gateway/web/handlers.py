@@ -87,7 +87,8 @@ class Endpoint:
         )
         ask = _read(caller, said, query)
         if stream.wanted(request) and request.method == hdrs.METH_GET:
-            return await stream.stream(request, ask, self._service, self._changes)
+            stays = partial(self._reception.stays, request, caller)
+            return await stream.stream(request, ask, self._service, self._changes, stays)
         return _answered(request, await self._service.read(ask))
 
     async def _mute(self, caller: Caller, ask: Mute) -> Answer:

@@ -14,7 +14,7 @@ from gateway.auth.keys import STRANGERS, Denied, Reason, denied
 from gateway.auth.scopes import Scope
 from gateway.model import Action, CallKey, Origin
 from gateway.web import headers, parse
-from gateway.web.connection import standing_aside
+from gateway.web.connection import entitle
 from gateway.web.door import refused
 from gateway.web.exchange import EXCHANGE
 from gateway.web.needs import needed
@@ -24,6 +24,7 @@ from gateway.web.schema import Known
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
+    from gateway.clock import Clock
     from gateway.model import Principal
     from gateway.web.door import Door
     from gateway.web.exchange import Exchange, Meter
@@ -120,8 +121,9 @@ class Caller:
 
 
 class Reception:
-    def __init__(self, authenticator: Authenticator, meter: Meter, rules: Rules, door: Door) -> None:
+    def __init__(self, authenticator: Authenticator, meter: Meter, rules: Rules, door: Door, clock: Clock) -> None:
         self._authenticator = authenticator
+        self._clock = clock
         self._door = door
         self._meter = meter
         self._rules = rules
@@ -130,16 +132,13 @@ class Reception:
         """Whose key it is, and whether it may what the route needs; the same answer for every reason why it is
         nobody's."""
         exchange = request[EXCHANGE]
-        now = datetime.fromtimestamp(exchange.received_at / 1000, UTC)
-        key = headers.single(request.headers, "X-API-Key")
-        authorization = headers.single(request.headers, hdrs.AUTHORIZATION)
         address = headers.peer_address(request.remote, request.headers, self._rules.trusted_proxies)
         exchange.address = address
-        found = await self._authenticator.authenticate(key, authorization, now, certificate=_certificate(request))
+        found = await self._known_as(request, exchange.received_at)
         if isinstance(found, Denied):
-            with standing_aside(request):
-                path = None if found.reason in STRANGERS else request.rel_url.raw_path
-                raise await self._door.turn_away(found, _sought(request.method, None, path), exchange, self._meter)
+            path = None if found.reason in STRANGERS else request.rel_url.raw_path
+            raise await self._door.turn_away(found, _sought(request.method, None, path), exchange, self._meter)
+        entitle(request)
         exchange.client, exchange.principal = found.client, found
         caller = Caller(
             principal=found,
@@ -158,6 +157,22 @@ class Reception:
         if isinstance(needs, Scope):
             caller.permit(needs)
         return caller
+
+    async def stays(self, request: web.Request, caller: Caller) -> bool:
+        """Whether the caller would still be let in for what it does: its key may have been revoked meanwhile, its token
+        or its certificate have run out, its rights have been taken away."""
+        found, was = await self._known_as(request, self._clock.ms()), caller.principal
+        if isinstance(found, Denied) or (found.tenant, found.client) != (was.tenant, was.client):
+            return False
+        return found.scopes >= was.scopes
+
+    async def _known_as(self, request: web.Request, at: int) -> Principal | Denied:
+        return await self._authenticator.authenticate(
+            headers.single(request.headers, "X-API-Key"),
+            headers.single(request.headers, hdrs.AUTHORIZATION),
+            datetime.fromtimestamp(at / 1000, UTC),
+            certificate=_certificate(request),
+        )
 
     def _known(self, principal: Principal) -> Known:
         needs_actor = principal.client in self._rules.needs_actor and principal.subject is None

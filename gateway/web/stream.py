@@ -19,6 +19,7 @@ from gateway.web.exchange import EXCHANGE
 from gateway.web.render import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from gateway.asks import Answer, Read
@@ -53,9 +54,12 @@ def wanted(request: web.Request) -> bool:
     return MEDIA_TYPE in accepted and "application/json" not in accepted
 
 
-async def stream(request: web.Request, ask: Read, reader: Reader, changes: Changes) -> web.StreamResponse:
-    """Serve until the caller goes or the gateway stops. A call without a redaction is a problem before anything
-    is streamed; a state that cannot be read later ends the stream, and the caller comes again."""
+async def stream(
+    request: web.Request, ask: Read, reader: Reader, changes: Changes, stays: Callable[[], Awaitable[bool]]
+) -> web.StreamResponse:
+    """Serve until the caller goes, would not be let in any more, or the gateway stops. A call without a redaction is a
+    problem before anything is streamed; a state that cannot be read later ends the stream, and the caller comes
+    again."""
     if changes.full:
         raise Failure(Code.RATE_LIMITED, "Too many listeners on this gateway; ask for the state instead.")
     async with changes.listening(ask.key) as changed:
@@ -69,6 +73,8 @@ async def stream(request: web.Request, ask: Read, reader: Reader, changes: Chang
             while not changes.over and not _gone(request):
                 await _either(changed)
                 changed.clear()
+                if not await stays():
+                    break
                 await feed.look()
         return response
 

@@ -158,6 +158,8 @@ class Front:
     keys: dict[str, str]
     session: aiohttp.ClientSession
     live: Live
+    authenticator: Authenticator
+    clients: dict[str, Client]
     denials: Denials = field(default_factory=Denials)
 
     async def ask(
@@ -242,10 +244,11 @@ async def fronted(
     metrics = Metrics({"pbx": Vendor.VOIPNOW, "verba_eu": Vendor.VERBA}, version="1")
     denials = Denials()
     limits = Limits(dict.fromkeys(known, per_second), now=time.monotonic)
+    authenticator = Authenticator(known, PEPPER, Persons())
     app = build_app(
         service=service,
         changes=live,
-        authenticator=Authenticator(known, PEPPER, Persons()),
+        authenticator=authenticator,
         meter=metrics,
         clock=Clock(ms=lambda: NOW),
         door=Door(limits=limits, throttle=Throttle(now=time.monotonic), denials=denials),
@@ -259,7 +262,7 @@ async def fronted(
     bind = Bind(host="127.0.0.1", grace_seconds=grace_seconds, patience=patience or Patience(), tls=tls)
     jar = aiohttp.DummyCookieJar()
     async with listening(app, bind) as port, aiohttp.ClientSession(cookie_jar=jar) as session:
-        yield Front(service, metrics, port, keys, session, live, denials)
+        yield Front(service, metrics, port, keys, session, live, authenticator, known, denials)
         live.end()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -189,6 +189,31 @@ async def test_when_all_are_at_work_one_more_is_refused_and_counted() -> None:
         let.set()
         assert await working == 200
         assert await answered(*await connected(front, stack), put(front)) == 200
+
+
+async def test_who_has_no_key_keeps_no_place_whatever_is_asked_for() -> None:
+    """What anybody may ask for, and not read, is given up for a mute; so is a path that there is not."""
+    patience = Patience(connections=3, reading_seconds=HOUR)
+    async with fronted(patience=patience) as front, AsyncExitStack() as stack:
+        for path in ("/openapi.json", "/openapi.json", "/nothing"):
+            wire = stack.enter_context(socket.socket())
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await _filled(wire, front.port, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        async with asyncio.timeout(30):
+            for _ in range(3):
+                assert await answered(*await connected(front, stack), put(front)) == 200
+
+
+async def _filled(wire: socket.socket, port: int, data: bytes) -> None:
+    """Ask until nothing more goes through, which is when the other side does not read any more."""
+    wire.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(wire, ("127.0.0.1", port))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(60):
+            while True:
+                async with asyncio.timeout(0.3):
+                    await loop.sock_sendall(wire, data * 50)
 
 
 async def _until_refused(front: Front, stack: AsyncExitStack) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from front import DOCUMENT, PATH, Front, fronted
+from front import DOCUMENT, PATH, PEPPER, Front, Persons, fronted
 
 from gateway.asks import Answer, Ask, Code, Failure
+from gateway.auth import NoTokens
+from gateway.settings import Client
 from gateway.web import stream
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ class Told:
 
 
 @asynccontextmanager
-async def listener(front: Front, *, accept: str = "text/event-stream") -> AsyncIterator[aiohttp.ClientResponse]:
-    headers = {"X-API-Key": front.keys["crm"], "Accept": accept}
+async def listener(
+    front: Front, *, accept: str = "text/event-stream", client: str = "crm", **said: str
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    headers = {"X-API-Key": front.keys[client], "Accept": accept, **said}
     async with front.session.get(f"http://127.0.0.1:{front.port}{PATH}", headers=headers) as response:
         yield response
 
@@ -124,6 +128,46 @@ async def test_listeners_are_bounded() -> None:
                 async with listener(front) as third:
                     if third.status == 200:
                         break
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"keys": ()}, {"scopes": ()}, {"tenant": "globex"}, {"token": "required"}],
+    ids=["revoked", "narrowed", "moved", "a-person-needed"],
+)
+async def test_the_stream_ends_when_its_caller_would_not_be_let_in_any_more(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that was revoked hears nothing more on what it opened before; whoever keeps theirs goes on."""
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.01)
+    async with fronted() as front:
+        front.service.act = told = Told(DOCUMENT)
+        async with listener(front) as response, listener(front, client="reader") as other:
+            await event(response), await event(other)
+            known = {**front.clients, "crm": front.clients["crm"].model_copy(update=_checked(change))}
+            front.authenticator.replace(known, PEPPER, Persons())
+            async with asyncio.timeout(30):
+                assert await response.content.read() == b""
+            told.document = replace(DOCUMENT, version=DOCUMENT.version + 1)
+            assert (await event(other))["id"] == str(DOCUMENT.version + 1)
+
+
+def _checked(change: dict[str, Any]) -> dict[str, Any]:
+    """As the model has it."""
+    model = Client.model_validate({"tenant": "acme", "scopes": (), **change})
+    return {name: getattr(model, name) for name in change}
+
+
+async def test_the_stream_ends_with_the_token_that_opened_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token holds until it runs out, and no stream holds longer."""
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.01)
+    async with fronted() as front:
+        front.service.act = Told(DOCUMENT)
+        async with listener(front, client="named", Authorization="Bearer good") as response:
+            await event(response)
+            front.authenticator.replace(front.clients, PEPPER, NoTokens())
+            async with asyncio.timeout(30):
+                assert await response.content.read() == b""
 
 
 async def test_the_stream_ends_when_the_gateway_does() -> None:
