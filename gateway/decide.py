@@ -315,8 +315,9 @@ def _next(before: Redaction, after: Redaction, at: int) -> Redaction:
 
 
 def _visible(redaction: Redaction) -> tuple[object, ...]:
+    wanted = redaction.wanted
     recorders = tuple(
-        (r.backend, recorder_state(r, redaction.wanted), r.seen and (r.seen.muted, r.seen.evidence), r.fault)
+        (r.backend, recorder_state(r, wanted), r.seen and (r.seen.muted, r.seen.evidence), r.fault)
         for r in redaction.recorders
     )
     return redaction.holds, recorders, redaction.order, redaction.exposure_ms, redaction.requested_at
