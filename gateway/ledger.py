@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -259,6 +260,8 @@ class Ledger:
 
     async def _undurable(self, key: CallKey, step: Step[_T], drafts: list[Draft[_T]]) -> Recorded[_T]:
         """Muting goes on without a store: on what is known here, in the journal if it can, said loudly if not."""
+        if step.alone is not None:
+            step, drafts = replace(step, decide=step.alone), []
         draft, before = self._local_draft(key, step, drafts)
         after = draft.change.after
         if draft.note is None:

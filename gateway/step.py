@@ -37,7 +37,8 @@ class Step(Generic[_T]):
     Whoever takes it is busy with the call for `busy_ms` more; nobody else need look at it before.
 
     `op` names the step: the same step tried again has the same name and is taken once. `needed`: without the
-    store nothing may happen (whatever lets a party be recorded); otherwise it goes on undurable.
+    store nothing may happen (whatever lets a party be recorded); otherwise it goes on undurable, decided by `alone`
+    where that is another decision.
     """
 
     op: str
@@ -46,6 +47,7 @@ class Step(Generic[_T]):
     within: float
     needed: bool = True
     busy_ms: int = 0
+    alone: Callable[[Redaction], tuple[Redaction, _T]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.store.contract import Claim, StoreUnavailable
+from gateway.store.contract import Claim, StoreAway, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -41,12 +41,15 @@ class Life(enum.Enum):
 class Claimed:
     """What the others' claims mean for a mute: evidence must be younger than `loose_until`; `foreign` is True
     where another tenant held the target before. `own` are the claims by target. Not `sure`: the store has not
-    confirmed them. What was seen before all of them stood proves nothing: until `stood_at` (ms) others' commands may
-    have landed unseen."""
+    confirmed them; `away`: it is known not to be there, and who has it may let go until `doubt_until` (ms) what it was
+    not told of. What was seen before all of them stood proves nothing: until `stood_at` (ms) others' commands may have
+    landed unseen."""
 
     loose_until: int = 0
+    doubt_until: int = 0
     foreign: bool = False
     sure: bool = True
+    away: bool = False
     stood_at: int = 0
     own: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,7 +61,9 @@ class Claimed:
         return Claimed(
             loose_until=max(self.loose_until, more.loose_until),
             foreign=self.foreign or more.foreign,
+            doubt_until=max(self.doubt_until, more.doubt_until),
             sure=self.sure and more.sure,
+            away=self.away or more.away,
             stood_at=max(self.stood_at, more.stood_at),
             own={**self.own, **more.own},
         )
@@ -93,8 +98,8 @@ class ClaimBook:
         try:
             found = await asyncio.gather(*(self._store.claim(name, key, within=within) for name in names))
             foreign = await asyncio.gather(*(self._foreign(key, claims, within) for claims in found))
-        except StoreUnavailable:
-            return Claimed(sure=False)
+        except StoreUnavailable as error:
+            return Claimed(sure=False, away=isinstance(error, StoreAway))
         return Claimed(
             loose_until=max((claims.loose_until for claims in found), default=0),
             foreign=any(foreign),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -176,10 +177,10 @@ class Mutes:
         *,
         name: str = "outcome",
     ) -> Recorded[EntryType]:
-        def finish(redaction: Redaction) -> tuple[Redaction, EntryType]:
+        def finish(redaction: Redaction, *, loose_until: int) -> tuple[Redaction, EntryType]:
             if begun.durability == "none":  # the intent is nowhere: it comes with its outcome
                 redaction = decide.mute(redaction, self._as_known(ask, asked, redaction))
-            redaction = decide.loosened(redaction, before=claimed.loose_until, ordered_at=claimed.loose_until)
+            redaction = decide.loosened(redaction, before=loose_until, ordered_at=loose_until)
             now = self._tools.clock.ms()
             report = Reported(at=now, asked_at_revision=begun.redaction.revision, results=results)
             late = decide.overtaken(redaction, report)
@@ -190,7 +191,11 @@ class Mutes:
             return redaction, EntryType.MUTE_CONFIRMED if done else EntryType.MUTE_FAILED
 
         within = MUTE_STORE_SECONDS if claimed.sure and begun.durability in DURABLE else HURRIED_SECONDS
-        done = await self._tools.record(ask.key, act, name, finish, lambda word: word, within, needed=False)
+        stored = partial(finish, loose_until=max(claimed.loose_until, claimed.doubt_until))
+        alone = partial(finish, loose_until=claimed.loose_until)
+        done = await self._tools.record(
+            ask.key, act, name, stored, lambda word: word, within, needed=False, alone=alone
+        )
         if done.outcome is EntryType.MUTE_OVERTAKEN:
             _log.error("mute.overtaken")
         return done

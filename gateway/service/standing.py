@@ -14,7 +14,7 @@ from gateway.service.claims import SKEW_MS, names_of
 from gateway.service.sharing import HURRIED_SECONDS, MUTE_STORE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from gateway.ledger import Recorded
     from gateway.model import Recorder, Redaction, Result
@@ -46,20 +46,20 @@ class Standing:
         recorders = begun.redaction.recorders
         if not claimed.sure or not claimed.lacks(recorders):
             return claimed
-        return claimed.joined(await self._more(begun.redaction, recorders, claimed))
+        more = await self._tools.claims.claim(
+            begun.redaction.key, recorders, within=MUTE_STORE_SECONDS, beside=claimed.own.keys()
+        )
+        return claimed.joined(_later(begun.redaction, more))
 
     async def sure(self, claimed: Claimed, begun: Recorded[Redaction], deadline: float) -> Claimed:
         """A claim that was not confirmed in time is made again while the recorders are at work. Who has a store and
         no claim cannot be called protected: another redaction's unmute may be on its way."""
-        again = claimed
-        while not again.sure and self._tools.clock.left(deadline) > MUTE_STORE_SECONDS:
-            redaction, away = begun.redaction, begun.durability in {"journal", "none"}
-            within = HURRIED_SECONDS if away else MUTE_STORE_SECONDS
-            again = await self._tools.claims.claim(redaction.key, redaction.recorders, within=within)
-            if away:
-                return again
-            await self._tools.clock.sleep(0 if again.sure else CLAIM_AGAIN_SECONDS)
-        return again if again.sure else self._unsure(again)
+        redaction = begun.redaction
+        if claimed.sure:
+            return claimed
+        if begun.durability in {"journal", "none"}:
+            return await self._tools.claims.claim(redaction.key, redaction.recorders, within=HURRIED_SECONDS)
+        return await self._insisted(redaction, redaction.recorders, deadline)
 
     async def told(
         self, redaction: Redaction, results: Mapping[str, Result], claimed: Claimed, deadline: float
@@ -69,22 +69,28 @@ class Standing:
         for _ in range(ROUNDS if claimed.sure else 0):
             recorders = _knowing(redaction, results)
             nameless = tuple(recorder for recorder in recorders if claimed.lacks((recorder,)))
-            more = await self._more(redaction, nameless, claimed)
-            claimed = claimed.joined(more)
+            more = await self._insisted(redaction, nameless, deadline, beside=claimed.own.keys())
+            claimed = claimed.joined(_later(redaction, more))
             old = tuple(recorder for recorder in nameless if _is_old(results[recorder.backend], more))
-            if not old:
+            if not (old and more.sure):
                 return results, claimed
             results = {**results, **await self._again(redaction, old, claimed, deadline)}
-        lacks = claimed.sure and claimed.lacks(_knowing(redaction, results))
-        return results, self._unsure(claimed) if lacks else claimed
+        if claimed.sure and claimed.lacks(_knowing(redaction, results)):
+            claimed = replace(claimed, doubt_until=self._tools.sharing.lands_before())
+        return results, claimed
 
-    async def _more(self, redaction: Redaction, recorders: tuple[Recorder, ...], claimed: Claimed) -> Claimed:
-        """A redaction that was protected before is nobody's guest for a call that comes to it later."""
-        more = await self._tools.claims.claim(
-            redaction.key, recorders, within=MUTE_STORE_SECONDS, beside=claimed.own.keys()
-        )
-        more = replace(more, foreign=more.foreign and redaction.exposure_ms is None)
-        return more if more.sure else self._unsure(more)
+    async def _insisted(
+        self, redaction: Redaction, recorders: tuple[Recorder, ...], deadline: float, *, beside: Collection[str] = ()
+    ) -> Claimed:
+        """Claimed until the store says so, or is known to be away: then it is for the outcome to show whether the store
+        has the redaction."""
+        while True:
+            claimed = await self._tools.claims.claim(redaction.key, recorders, within=MUTE_STORE_SECONDS, beside=beside)
+            if claimed.sure:
+                return claimed
+            if claimed.away or self._tools.clock.left(deadline) <= MUTE_STORE_SECONDS:
+                return replace(claimed, doubt_until=self._tools.sharing.lands_before())
+            await self._tools.clock.sleep(CLAIM_AGAIN_SECONDS)
 
     async def _again(
         self, redaction: Redaction, recorders: tuple[Recorder, ...], claimed: Claimed, deadline: float
@@ -98,8 +104,10 @@ class Standing:
                 return looked
         return await self._tools.mute_all(replace(redaction, recorders=recorders), deadline)
 
-    def _unsure(self, claimed: Claimed) -> Claimed:
-        return replace(claimed, loose_until=self._tools.sharing.lands_before())
+
+def _later(redaction: Redaction, claimed: Claimed) -> Claimed:
+    """A redaction that was protected before is nobody's guest for a call that comes to it later."""
+    return replace(claimed, foreign=claimed.foreign and redaction.exposure_ms is None)
 
 
 def _is_old(result: Result, claimed: Claimed) -> bool:

@@ -162,13 +162,20 @@ class Tools:
         *,
         needed: bool = True,
         busy_ms: int = 0,
+        alone: Callable[[Redaction], tuple[Redaction, _T]] | None = None,
     ) -> Recorded[_T]:
         def describe(before: Redaction, after: Redaction, outcome: _T) -> Entry | None:
             word = kind(outcome)
             return self.scribe.entry(word, act, before, after) if word else None
 
         step = Step(
-            op=f"{act.op}.{name}", decide=transition, describe=describe, within=within, needed=needed, busy_ms=busy_ms
+            op=f"{act.op}.{name}",
+            decide=transition,
+            describe=describe,
+            within=within,
+            needed=needed,
+            busy_ms=busy_ms,
+            alone=alone,
         )
         recorded = await self.ledger.step(key, step)
         self.listening.saw(recorded.redaction)

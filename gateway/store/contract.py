@@ -2,6 +2,7 @@
 
 StoreError
 ├── StoreUnavailable   it was not reached or not in time; a change may or may not have been made
+│   ├── StoreAway      it is known to be away, and was not asked
 │   └── StoreUnsettled it is there, but new in its place: what lets a party be recorded has to wait
 └── StoreUnfit         it was reached and must not be used (volatile, evicting, wrong version)
 """
@@ -29,6 +30,10 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):  # noqa: N818 -- reads as the fact it states
     """Not reached, or no answer in time: a change may have been made; the same operation id asks again safely."""
+
+
+class StoreAway(StoreUnavailable):
+    """Nothing was changed, and will not be for a while: nobody reaches it."""
 
 
 class StoreUnsettled(StoreUnavailable):

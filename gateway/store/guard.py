@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from gateway.store.contract import StoreUnavailable, StoreUnsettled
+from gateway.store.contract import StoreAway, StoreUnavailable, StoreUnsettled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -123,5 +123,7 @@ class GuardedStore:
     async def _admit(self, within: float) -> None:
         if self._watch.doubted and within > HURRIED_SECONDS:
             await self._watch.verdict()
-        if self._watch.doubted or not self._watch.up:
-            raise StoreUnavailable("known to be away")
+        if not self._watch.up:
+            raise StoreAway("known to be away")
+        if self._watch.doubted:
+            raise StoreUnavailable("perhaps away")

@@ -14,7 +14,7 @@ from gateway.backends.contract import Unconfirmed
 from gateway.model import Action, CallKey, Fault, Parties, Where
 from gateway.service import mute as muting
 from gateway.service import sharing, standing
-from gateway.store.contract import StoreUnavailable
+from gateway.store.contract import StoreAway, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -266,6 +266,37 @@ async def test_a_store_that_comes_back_during_a_mute_gets_the_claims(
     for name in ("a:call:x", "a:extension:88"):
         others = (await claim(name, CallKey(tenant="acme", call_id="other"), within=5)).others
         assert [one.key.call_id for one in others] == ["first"]
+
+
+@pytest.mark.parametrize("outcome_stored", [False, True])
+async def test_a_store_that_goes_away_during_a_mute_costs_no_proof(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, *, outcome_stored: bool
+) -> None:
+    """The intent is stored, then nobody can be asked who else means the call that the recorder names: where the store
+    does not have the outcome either it is as without a store, and answered at once. Where it has, others may have been
+    told that they may let go: not protected."""
+    claim, commit, recorder = shop.store.claim, shop.store.commit, shop.recorders["a"]
+
+    async def gone(target: str, key: CallKey, *, within: float) -> object:
+        if recorder.reached.is_set():
+            raise StoreAway("known to be away")
+        return await claim(target, key, within=within)
+
+    async def lost(change: Change, *, within: float) -> object:
+        if recorder.reached.is_set() and not outcome_stored:
+            raise StoreAway("known to be away")
+        return await commit(change, within=within)
+
+    monkeypatch.setattr(shop.store, "claim", gone)
+    monkeypatch.setattr(shop.store, "commit", lost)
+    work = shop.service.mute(shop.ask("first").mute(where=BY_NUMBER))
+    if outcome_stored:
+        with pytest.raises(Failure) as refused:
+            await work
+        assert refused.value.code is Code.RECORDER_UNCONFIRMED
+    else:
+        document = (await work).document
+        assert (document.protected, document.durability) == (True, "none")
 
 
 async def test_the_end_of_a_redaction_releases_every_name(shop: Workshop) -> None:

@@ -73,7 +73,7 @@ async def test_the_first_trouble_is_everybodys(store: RedisStore, frozen: Callab
             await watch.store.load(KEY, within=0.05)
         assert watch.doubted
         for within in (0.1, PATIENT):
-            with pytest.raises(StoreUnavailable, match="known to be away"):
+            with pytest.raises(StoreUnavailable, match="away"):
                 await watch.store.load(KEY, within=within)
         assert not watch.up
         frozen(False)
