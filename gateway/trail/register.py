@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.store.contract import TrailEntry
     from gateway.store.seals import Appended, SealStore
 
+_log = structlog.stdlib.get_logger("register")
 _audit = structlog.stdlib.get_logger("audit")
 
 WITHIN_SECONDS = 1.0
@@ -48,7 +49,7 @@ class Register:
         try:
             done = await self._write(data)
         except StoreUnavailable:
-            self._waiting.append(data)
+            self._wait(data)
             self._metrics.entries(Device.STORE, Written.FAILED)
             _audit.error("entry.unwritten", entry=data.decode())
             return False
@@ -59,11 +60,19 @@ class Register:
     async def flush(self) -> None:
         """What waits is written, marked as late. Raises `StoreUnavailable`: something still waits."""
         while self._waiting:
-            data = healed(self._waiting[0])
+            waiting = self._waiting[0]
+            data = healed(waiting)
             done = await self._write(data)
-            self._waiting.popleft()
+            if self._waiting[0] is waiting:  # or more came meanwhile than there is room for
+                self._waiting.popleft()
             self._metrics.entries(Device.STORE, Written.HEALED)
             self._tell("entry.healed", data, done)
+
+    def _wait(self, entry: bytes) -> None:
+        """Of too many the oldest goes: the log stream has had it."""
+        if len(self._waiting) == WAITING:
+            _log.error("entry.dropped")
+        self._waiting.append(entry)
 
     async def _write(self, entry: bytes) -> Appended:
         for _ in range(ROUNDS):
