@@ -22,7 +22,6 @@ from gateway.routing import says_where
 from gateway.service.problems import failure, not_found
 from gateway.service.sharing import HURRIED_SECONDS, MUTE_STORE_SECONDS
 from gateway.service.standing import Standing
-from gateway.service.tools import STORE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,7 +163,7 @@ class Mutes:
         raise not_found()
 
     async def _unclaim(self, ask: Mute, claimed: Claimed) -> None:
-        await self._tools.claims.release(ask.key, claimed.own, over=True, landed=None, within=STORE_SECONDS)
+        await self._tools.claims.release(ask.key, claimed.own, over=True, landed=None, within=MUTE_STORE_SECONDS)
 
     async def _finish_mute(
         self,

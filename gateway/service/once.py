@@ -56,7 +56,7 @@ class Onces:
             return await work()
         match await self._turn(ask, ask.once):
             case Turn.NEW:
-                return await self._work(ask.once, work)
+                return await self._work(ask.once, work, within=_within(ask))
             case Turn.RUNNING:
                 raise Failure(Code.IDEMPOTENCY_CONFLICT, "This operation is still running.")
             case Turn.OTHER:
@@ -68,30 +68,29 @@ class Onces:
         """A mute does not wait for the store's word, and one that was interrupted is finished: twice muted is
         muted."""
         mutes = isinstance(ask, Mute)
-        within = MUTE_STORE_SECONDS if mutes else STORE_SECONDS
         runs_ms = 2 * self._tools.settings.busy_ms
         try:
             return await self._store.once(
-                once.name, once.fingerprint, runs_ms=runs_ms, keep_ms=KEEP_MS, again=mutes, within=within
+                once.name, once.fingerprint, runs_ms=runs_ms, keep_ms=KEEP_MS, again=mutes, within=_within(ask)
             )
         except StoreUnavailable:
             if mutes:
                 return Turn.NEW
             raise Failure(Code.STORE_UNAVAILABLE, "It cannot be told whether this was done.") from None
 
-    async def _work(self, once: Once, work: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _work(self, once: Once, work: Callable[[], Awaitable[Answer]], *, within: float) -> Answer:
         try:
             answer = await work()
         except Failure as failure:
-            await self._over(once, Turn.NEW if _harmless(failure) else Turn.FAILED)
+            await self._over(once, Turn.NEW if _harmless(failure) else Turn.FAILED, within)
             raise
-        await self._over(once, Turn.DONE)
+        await self._over(once, Turn.DONE, within)
         return answer
 
-    async def _over(self, once: Once, left: Turn) -> None:
+    async def _over(self, once: Once, left: Turn, within: float) -> None:
         """What cannot be said now ends by itself, when the operation can no longer be running."""
         try:
-            await self._store.once_over(once.name, once.fingerprint, left=left, within=STORE_SECONDS)
+            await self._store.once_over(once.name, once.fingerprint, left=left, within=within)
         except StoreUnavailable:
             _log.warning("once.unwritten")
 
@@ -127,6 +126,10 @@ _WORDS = {
     Turn.FAILED: "The operation was run in vain; the call is not so now.",
     Turn.INTERRUPTED: "The operation was interrupted: whether it was carried out is not known.",
 }
+
+
+def _within(ask: Ask) -> float:
+    return MUTE_STORE_SECONDS if isinstance(ask, Mute) else STORE_SECONDS
 
 
 def _harmless(failure: Failure) -> bool:
