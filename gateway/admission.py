@@ -133,6 +133,7 @@ class Admission:
     async def _vouching(self, tokens: Tokens | None) -> BearerVerifier:
         """Who vouches for persons; its keys were asked for once when this returns."""
         if tokens is None:
+            self._fresh(True)  # there is nothing that could be stale
             return NoTokens()
         keys = Keys(source(tokens.jwks), now=time.monotonic, fresh=self._fresh)
         await self._issuers.enter_async_context(keys.kept())

@@ -34,6 +34,7 @@ from gateway.store.contract import StoreUnavailable
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.redis import RedisStore
 from gateway.store.seals import SealStore
+from gateway.store.skew import Skew
 from gateway.store.watch import StoreWatch
 from gateway.trail import access
 from gateway.trail.register import Register
@@ -87,6 +88,7 @@ async def running(settings: Settings, configuration: Configuration | None = None
         raw = await _store(settings, stack)
         watch = StoreWatch(raw, node=_node(), metrics=metrics)
         await stack.enter_async_context(watch.watching())
+        await stack.enter_async_context(Skew(raw, clock=clock, metrics=metrics).watching())
         journal = _journal(settings, clock, metrics)
         recalled = await journal.open()
         stack.push_async_callback(journal.close)

@@ -122,6 +122,7 @@ class Metrics:
         self._store_up = self._gauge("store_up", "Whether the store answers")
         self._store_plaintext = self._gauge("store_plaintext", "Whether a store without TLS was allowed")
         self._store_seconds = self._histogram("store_request_seconds", "Time of a store command", _STORE_BUCKETS)
+        self._skew = self._gauge("store_clock_skew_seconds", "How far this node's clock is ahead of the store's")
 
     def _make_access(self, certificates: frozenset[str]) -> None:
         self._configuration = self._gauge(
@@ -146,6 +147,7 @@ class Metrics:
         exposure = self._histogram("redaction_exposure_seconds", "From asked to protected", _EXPOSURE_BUCKETS)
         unprotected = self._counter("redaction_unprotected_seconds", "Wanted muted and not proven", "backend")
         drift = self._counter("redaction_drift", "Recordings resumed behind our back", "backend")
+        self._begun = self._counter("redaction_begun", "Redactions of calls that are there")
         self._requests = _Family(requests, METHODS, OUTCOMES)
         self._request_seconds = _Family(seconds, METHODS, zeroed=True)
         self._exposure = exposure
@@ -167,6 +169,10 @@ class Metrics:
         )
         circuit = self._gauge("backend_circuit_open", "Whether nobody waits for the backend any more", "backend")
         plain = self._gauge("backend_plaintext", "Whether http without TLS was allowed", "backend")
+        proven = self._histogram(
+            "recorder_exposure_seconds", "From asked to proven at one recorder", _EXPOSURE_BUCKETS, "backend", "vendor"
+        )
+        self._proven = _Family(proven, backends, Vendor)
         self._backend_requests = _Family(requests, backends, Vendor, ACTIONS, BACKEND_OUTCOMES)
         self._backend_seconds = _Family(seconds, backends, ACTIONS)
         self._circuit = _Family(circuit, backends, zeroed=True)
@@ -206,6 +212,15 @@ class Metrics:
     def exposed(self, seconds: float) -> None:
         """One redaction became protected, `seconds` after it was first asked for."""
         self._exposure.observe(seconds)
+
+    def begun(self) -> None:
+        """Somebody wants a call silent that is there, and nobody did before: of these `exposed` tells which became
+        protected, and how soon."""
+        self._begun.inc()
+
+    def recorder_exposed(self, backend: str, vendor: str, seconds: float) -> None:
+        """One recorder of a redaction was proven silent for the first time, `seconds` after it was asked for."""
+        self._proven.child(backend, vendor).observe(seconds)
 
     def unprotected(self, backend: str, seconds: float) -> None:
         """A recorder at `backend` was wanted muted and not proven so for `seconds` more."""
@@ -292,6 +307,10 @@ class Metrics:
 
     def store(self, *, is_up: bool) -> None:
         self._store_up.set(is_up)
+
+    def store_clock(self, *, ahead_seconds: float) -> None:
+        """By so much this node's clock is ahead of the store's; negative where it is behind."""
+        self._skew.set(ahead_seconds)
 
     def store_request(self, seconds: float) -> None:
         self._store_seconds.observe(seconds)

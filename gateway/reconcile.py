@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from gateway import decide
+from gateway import decide, exposure
 from gateway.audit.entry import EntryType
 from gateway.backoff import LONGEST_SECONDS, Backoff
 from gateway.beside import beside
@@ -258,23 +258,29 @@ class Reconciler:
     ) -> Redaction:
         told = await self._tools.sharing.told(redaction, results, within=STORE_SECONDS)
 
-        def learn(current: Redaction) -> tuple[Redaction, EntryType | None]:
+        def learn(current: Redaction) -> tuple[Redaction, tuple[Redaction, EntryType | None]]:
             report = Reported(at=self._tools.clock.ms(), asked_at_revision=redaction.revision, results=results)
             known = decide.loosened(current, before=told.loose_before, ordered_at=told.ordered_at)
             if not current.open:
                 after = decide.overtaken(current, report) if name == MUTED else current
-                return after, EntryType.MUTE_OVERTAKEN if after != current else None
+                return after, (current, EntryType.MUTE_OVERTAKEN if after != current else None)
             after = decide.learn(known, report, policy=self._tools.settings.policy)
-            return after, self._news(current, after)
+            return after, (current, self._news(current, after))
 
         recorded = await self._tools.record(
-            redaction.key, act, name, learn, lambda word: word, STORE_SECONDS, needed=False, busy_ms=busy_ms
+            redaction.key, act, name, learn, lambda told: told[1], STORE_SECONDS, needed=False, busy_ms=busy_ms
         )
-        if recorded.outcome is EntryType.MUTE_OVERTAKEN:
+        before, news = recorded.outcome
+        if news is EntryType.MUTE_OVERTAKEN:
             _log.error("mute.overtaken")
-        if recorded.outcome is EntryType.DRIFT_FOUND:
+        if news is EntryType.DRIFT_FOUND:
             self._count_drift(redaction, recorded.redaction)
+        self._count_exposure(before, recorded.redaction)
         return recorded.redaction
+
+    def _count_exposure(self, before: Redaction, after: Redaction) -> None:
+        now, policy = self._tools.clock.ms(), self._tools.settings.policy
+        exposure.count(self._tools.metrics, before, after, first=False, now=now, policy=policy)
 
     def _news(self, before: Redaction, after: Redaction) -> EntryType | None:
         """What this step tells the trail: nothing while all is as it was."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.backoff import LONGEST_SECONDS
-from gateway.evidence import counted, protected, proven, state
+from gateway.evidence import counted, pending, protected, proven, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,14 +50,15 @@ class Watchlist:
         if not redaction.open:
             self._watched.pop(redaction.key, None)
             return
-        before = self._watched.get(redaction.key)
-        safe = protected(redaction, now=now, policy=self._policy)
-        since = before.unprotected_since if before else None
+        waits = pending(redaction, now=now)  # nothing is recorded yet
+        safe = waits or protected(redaction, now=now, policy=self._policy)
         self._watched[redaction.key] = Watched(
             state=state(redaction),
             requested_at=redaction.requested_at,
-            unprotected_since=None if safe else since or self._since(redaction, now),
-            unproven=tuple(
+            unprotected_since=None if safe else self._since(redaction, now),
+            unproven=()
+            if waits
+            else tuple(
                 recorder.backend
                 for recorder in counted(redaction)
                 if not proven(redaction, recorder, now=now, policy=self._policy)
@@ -66,7 +67,10 @@ class Watchlist:
         )
 
     def _since(self, redaction: Redaction, now: int) -> int:
-        """Unprotected from the first request on, or from now when it once was."""
+        """Unprotected from the first request on, or from now when it once was, or has waited for its call."""
+        before = self._watched.get(redaction.key)
+        if before is not None:
+            return before.unprotected_since or now
         return redaction.requested_at if redaction.exposure_ms is None else now
 
     def publish(self, *, now: int) -> None:

@@ -16,11 +16,13 @@ from gateway.model import Action, Device, Fault, RecorderState, Vendor
 
 BACKENDS = {"pbx": Vendor.VERBA, "il": Vendor.VOICENTER}
 
-# The contract's section 5, and `backend_plaintext`, which its section 3 asks for.
+# The contract's section 5, `backend_plaintext`, which its section 3 asks for, and what more alerts need.
 CONTRACT = {
     "redaction_requests_total": {"method", "outcome"},
     "redaction_request_seconds": {"method"},
+    "redaction_begun_total": set(),
     "redaction_exposure_seconds": set(),
+    "recorder_exposure_seconds": {"backend", "vendor"},
     "redaction_unprotected_seconds_total": {"backend"},
     "redaction_open": {"state"},
     "redaction_oldest_unprotected_seconds": set(),
@@ -46,6 +48,7 @@ CONTRACT = {
     "auth_denied_total": {"reason"},
     "store_up": set(),
     "store_request_seconds": set(),
+    "store_clock_skew_seconds": set(),
     "build_info": {"version"},
 }
 
@@ -59,6 +62,7 @@ def exercised(metrics: Metrics) -> Metrics:
     """Every series that can be there once."""
     metrics.request_served(method="PUT", outcome="ok", seconds=0.1)
     metrics.exposed(0.143)
+    metrics.recorder_exposed("pbx", "verba", 0.1)
     metrics.entries(Device.STORE, Written.WRITTEN)
     metrics.store_request(0.001)
     metrics.certificate_expires("listen.tls.certificate", 1.0)
@@ -199,6 +203,8 @@ def test_the_rest_of_the_gauges_and_counters(metrics: Metrics) -> None:
     metrics.entries(Device.JOURNAL, Written.HEALED, 4)
     metrics.device(Device.JOURNAL, is_up=True)
     metrics.gap(7)
+    metrics.begun()
+    metrics.store_clock(ahead_seconds=-1.5)
     metrics.sealed(1_800_000_000.5)
     metrics.auth_denied(reason=Reason.BAD_CRC)
     metrics.store(is_up=True)
@@ -209,6 +215,8 @@ def test_the_rest_of_the_gauges_and_counters(metrics: Metrics) -> None:
         ("audit_entries_total", (("device", "journal"), ("outcome", "healed"))): 4,
         ("audit_device_up", (("device", "journal"),)): 1,
         ("audit_gap_entries", ()): 7,
+        ("redaction_begun_total", ()): 1,
+        ("store_clock_skew_seconds", ()): -1.5,
         ("audit_last_seal_timestamp_seconds", ()): 1_800_000_000.5,
         ("auth_denied_total", (("reason", "bad-crc"),)): 1,
         ("store_up", ()): 1,

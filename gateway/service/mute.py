@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway import decide
+from gateway import decide, exposure
 from gateway.asks import Answer, Code, Failure
 from gateway.audit.entry import EntryType
 from gateway.clock import new_id
@@ -200,14 +200,15 @@ class Mutes:
         return done
 
     def _count(self, ask: Mute, begun: Recorded[Redaction], done: Recorded[EntryType]) -> None:
-        """How long each recorder was wanted silent and not proven so; and the exposure, once it has ended."""
+        """How long each recorder was wanted silent and not proven so; and exposures that have ended."""
         now, policy = self._tools.clock.ms(), self._tools.settings.policy
         for recorder in done.redaction.recorders:
             safe = proven(done.redaction, recorder, now=now, policy=policy)
             until = recorder.seen.at if safe and recorder.seen is not None else now
             self._tools.metrics.unprotected(recorder.backend, max(0, until - ask.received_at) / 1000)
-        if begun.redaction.exposure_ms is None and done.redaction.exposure_ms is not None:
-            self._tools.metrics.exposed(done.redaction.exposure_ms / 1000)
+        exposure.count(
+            self._tools.metrics, begun.redaction, done.redaction, first=not begun.outcome.open, now=now, policy=policy
+        )
 
     def _muted(self, done: Recorded[EntryType], begun: Recorded[Redaction]) -> Answer:
         view = self._tools.document(done)

@@ -91,6 +91,14 @@ class RedisStore:
             raise StoreUnavailable("what was written was not read back")
         return before.decode() if before else ""
 
+    async def clocks(self, *, within: float) -> tuple[float, ...]:
+        """The clock (ms) of every primary."""
+        return await self._within(within, self._clocks)
+
+    async def _clocks(self) -> tuple[float, ...]:
+        asked = (self._primaries.send(number, ("TIME",)) for number in await self._primaries.all())
+        return tuple(1000 * int(time[0]) + int(time[1]) / 1000 for (time,) in await asyncio.gather(*asked))
+
     async def trail(self, number: int, *, since: int, most: int, within: float) -> TrailPage:
         name = keys.trail(number)
         newest, first, rows = await self._send(

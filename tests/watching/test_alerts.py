@@ -1,0 +1,69 @@
+"""Every alert fires when it has to and stays quiet when it must; and its cases would notice if it did not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cases import CASES
+from promtool import FIRES, QUIET, ROOT, RULES, failures, rules, written
+from tools import needed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_rules_are_valid() -> None:
+    """Expressions and templates, as Prometheus itself reads them."""
+    ran = subprocess.run([needed("promtool"), "check", "rules", RULES], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "SUCCESS" in ran.stdout
+
+
+def test_every_alert_has_cases() -> None:
+    """Of each name and severity one that fires and one that does not."""
+    there = {(rule["alert"], rule["labels"]["severity"]) for rule in rules()}
+    assert {(case.alert, case.severity) for case in CASES} == there
+    assert all(case.fires and case.quiet for case in CASES)
+
+
+@pytest.mark.pci("10.7")
+def test_alerts_fire_and_stay_quiet(tmp_path: Path) -> None:
+    """All cases, by `promtool test rules`."""
+    assert failures(CASES, tmp_path) == set()
+
+
+@pytest.mark.parametrize(("expr", "kind"), [("vector(0) > 1", FIRES), ("vector(1)", QUIET)])
+def test_cases_notice(tmp_path: Path, expr: str, kind: str) -> None:
+    """An alert that never fires fails every case that has to fire, one that always does every other one."""
+    there = {test["name"] for test in written(CASES) if kind in test["name"]}
+    assert failures(CASES, tmp_path, lambda rule: {**rule, "expr": expr}) >= there
+
+
+def without(rule: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rule.items() if name != "for"}
+
+
+def test_cases_notice_a_wait_that_is_gone(tmp_path: Path) -> None:
+    """Of every alert that waits, one case stays quiet only because it waits."""
+    waiting = {(rule["alert"], rule["labels"]["severity"]) for rule in rules() if "for" in rule}
+    cases = [case for case in CASES if (case.alert, case.severity) in waiting]
+    found = [cases[int(name.split()[0])] for name in failures(cases, tmp_path, without)]
+    assert {(case.alert, case.severity) for case in found} == waiting
+
+
+def test_every_alert_says_what_to_do() -> None:
+    """A severity, a summary, a description, a runbook that is there, a dashboard that is there."""
+    uids = {re.search(r'"uid": "(redaction-[a-z]+)"', file.read_text())[1] for file in DASHBOARDS.glob("*.json")}  # type: ignore[index]
+    for rule in rules():
+        assert rule["labels"].keys() == {"severity"}
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        notes = rule["annotations"]
+        assert notes.keys() == {"summary", "description", "runbook_url", "dashboard_url"}
+        assert notes["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
+        assert notes["dashboard_url"].removeprefix("/d/") in uids
+
+
+DASHBOARDS = ROOT / "helm" / "files" / "dashboards"
