@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from gateway.model import Redaction
 
 
-def count(
-    metrics: Metrics, before: Redaction, after: Redaction, *, first: bool, now: int, policy: Policy
-) -> None:
+def count(metrics: Metrics, before: Redaction, after: Redaction, *, first: bool, now: int, policy: Policy) -> None:
     """A step led from `before` to `after`; `first`: it is the request that began the redaction.
 
     What is begun and never becomes protected is begun all the same: an objective is measured against those. One that

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    Series = Mapping[str, str]
+    Series = dict[str, str]
 
 HERE = 'job="redaction-gateway",namespace="desk"'
 DAY = 86_400
@@ -19,8 +19,8 @@ BEGUN = "redaction_begun_total{%s}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """With `fires` the alert is firing `at`, with exactly these labels. `quiet`: near misses, by what they are; with each
-    it is not firing `at`, or ever before. `ended`: it fires before, and not `at`."""
+    """With `fires` the alert is firing `at`, with exactly these labels. `quiet`: near misses, by what they are; with
+    each it is not firing `at`, or ever before. `ended`: it fires before, and not `at`."""
 
     alert: str
     severity: str
@@ -34,7 +34,7 @@ class Case:
 
 def gauge(name: str, values: str, labels: str = "") -> Series:
     """One series of one pod."""
-    return {f"{name}{{{HERE},instance=\"a\"{labels}}}": values}
+    return {f'{name}{{{HERE},instance="a"{labels}}}': values}
 
 
 def burn(late: str, begun: str) -> Series:
@@ -45,6 +45,15 @@ def slow(quick: str, every: str) -> Series:
     """Commands within 0.1 s, and all: within 0.15 s."""
     bounds = {"0.1": quick, "0.15": every, "+Inf": every}
     return {f'store_request_seconds_bucket{{{HERE},le="{bound}"}}': values for bound, values in bounds.items()}
+
+
+def pods(available: str) -> Series:
+    """Of three."""
+    which = 'namespace="desk",deployment="eu-redaction-gateway"'
+    return {
+        f"kube_deployment_status_replicas_available{{{which}}}": available,
+        f"kube_deployment_spec_replicas{{{which}}}": "3x40",
+    }
 
 
 CASES = (
@@ -126,7 +135,8 @@ CASES = (
         alert="RedactionTrailDeviceDown",
         severity="critical",
         labels={"instance": "a", "device": "journal"},
-        fires=gauge("audit_device_up", "1 0x20", ',device="journal"') | gauge("audit_device_up", "1x20", ',device="store"'),
+        fires=gauge("audit_device_up", "1 0x20", ',device="journal"')
+        | gauge("audit_device_up", "1x20", ',device="store"'),
         quiet={
             "both up": gauge("audit_device_up", "1x20", ',device="journal"'),
             "a start": gauge("audit_device_up", "0 1x20", ',device="journal"'),
@@ -215,19 +225,10 @@ CASES = (
         severity="warning",
         at="8m",
         labels={"namespace": "desk", "deployment": "eu-redaction-gateway"},
-        fires={
-            'kube_deployment_status_replicas_available{namespace="desk",deployment="eu-redaction-gateway"}': "3 2x40",
-            'kube_deployment_spec_replicas{namespace="desk",deployment="eu-redaction-gateway"}': "3x40",
-        },
+        fires=pods("3 2x40"),
         quiet={
-            "all there": {
-                'kube_deployment_status_replicas_available{namespace="desk",deployment="redaction-gateway"}': "3x40",
-                'kube_deployment_spec_replicas{namespace="desk",deployment="redaction-gateway"}': "3x40",
-            },
-            "a roll-out of four minutes": {
-                'kube_deployment_status_replicas_available{namespace="desk",deployment="redaction-gateway"}': "3 2x16 3x40",
-                'kube_deployment_spec_replicas{namespace="desk",deployment="redaction-gateway"}': "3x40",
-            },
+            "all there": pods("3x40"),
+            "a roll-out of four minutes": pods("3 2x16 3x40"),
         },
     ),
     Case(
@@ -266,9 +267,7 @@ CASES = (
         alert="RedactionCertificateExpires",
         severity="warning",
         labels={"certificate": "listen.tls.certificate"},
-        fires=gauge(
-            "certificate_expires_timestamp_seconds", f"{14 * DAY}x20", ',certificate="listen.tls.certificate"'
-        ),
+        fires=gauge("certificate_expires_timestamp_seconds", f"{14 * DAY}x20", ',certificate="listen.tls.certificate"'),
         quiet={
             "in more than a fortnight": gauge(
                 "certificate_expires_timestamp_seconds", f"{14 * DAY + 200}x20", ',certificate="listen.tls.certificate"'

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 RULES = ROOT / "helm" / "files" / "alerts.yaml"
 FIRES, QUIET, ENDS = "fires", "stays quiet", "ends"
 LOOKS = {"15s": "15s", "2m": "4m"}  # how often rules are evaluated, by how far samples are apart
-GIVEN_BY_PROMETHEUS = {"RedactionGatewayAbsent": {}, "RedactionPodsMissing": {}}
+GIVEN_BY_PROMETHEUS: dict[str, dict[str, str]] = {"RedactionGatewayAbsent": {}, "RedactionPodsMissing": {}}
 
 
 def _unchanged(rule: dict[str, Any]) -> dict[str, Any]:
