@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cases import CASES
 from promtool import FIRES, QUIET, ROOT, RULES, failures, rules, written
-from tools import needed
+from programs import needed
 
 if TYPE_CHECKING:
     from pathlib import Path
