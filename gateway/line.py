@@ -1,4 +1,5 @@
 """The line to one backend: every operation passes here, is timed and counted, and tells the circuit how it went.
+One whose time is over is not begun.
 
 Background operations use at most half of the backend's connections, so that requests always find a place.
 """
@@ -78,6 +79,8 @@ class Line:
     ) -> _T:
         async with self._place(effort):
             began_at = _now()
+            if began_at >= effort.deadline:
+                raise NotSent(Fault.BUSY)
             try:
                 value = await self._counted(action, work, effort)
             except BackendError as error:

@@ -155,16 +155,23 @@ class Reconciler:
 
     async def _in_turn(self, key: CallKey) -> None:
         """Look after the call when there is a place. Each set of backends has places of its own: calls that hang at
-        one backend do not take those of the others."""
-        redaction = await self._loaded(key)
+        one backend do not take those of the others.
+
+        What was loaded is good for one deadline, counted from before it was asked for: a pod that stood still meanwhile
+        (and whose lease is another's by now) sends nothing.
+        """
+        deadline, redaction = self._deadline(), await self._loaded(key)
         if redaction is None:
             return
         place = self._place(redaction)
         waited = place.locked()
         async with place:
             if waited:  # what was loaded is old by now
-                redaction = await self._loaded(key) or redaction
-            await self._look_after(redaction)
+                deadline, redaction = self._deadline(), await self._loaded(key) or redaction
+            await self._look_after(redaction, deadline)
+
+    def _deadline(self) -> float:
+        return self._tools.clock.deadline(self._tools.settings.deadline_seconds)
 
     def _place(self, redaction: Redaction) -> asyncio.Semaphore:
         names = frozenset(recorder.backend for recorder in redaction.recorders)
@@ -178,16 +185,15 @@ class Reconciler:
         self._tools.listening.saw(stored.redaction)
         return stored.redaction
 
-    async def _look_after(self, redaction: Redaction) -> None:
+    async def _look_after(self, redaction: Redaction, deadline: float) -> None:
         act = Act(op=new_id(), origin=Origin(principal=GATEWAY, request_id=""))
         if redaction.order is not None:
             redaction = await self._abandon(redaction, act)
-        redaction = await self._on_date(redaction)
+        redaction, deadline = await self._on_date(redaction, deadline)
         self._watchlist.saw(redaction, now=self._tools.clock.ms())
         if not redaction.open or redaction.order is not None:
             self._backoff.forget(redaction.key)
             return
-        deadline = self._tools.clock.deadline(self._tools.settings.deadline_seconds)
         redaction = await self._tools.sharing.claimed(redaction, within=STORE_SECONDS)
         looked = await self._learn(redaction, act, "looked", await self._look(redaction, deadline))
         if looked.open and looked.order is None and not self._protected(looked):
@@ -196,16 +202,17 @@ class Reconciler:
             self._backoff.forget(looked.key)
         self._watchlist.saw(looked, now=self._tools.clock.ms())
 
-    async def _on_date(self, redaction: Redaction) -> Redaction:
+    async def _on_date(self, redaction: Redaction, deadline: float) -> tuple[Redaction, float]:
         """Carry out what the holders ordered for now. What cannot be written down is not done, and the call is looked
         after as ever."""
         now = self._tools.clock.ms()
         due = any(hold.resume_at is not None and hold.resume_at <= now for hold in redaction.holds)
         if not due or redaction.order is not None:
-            return redaction
+            return redaction, deadline
         with suppress(StoreUnavailable):
             await self._dated.carry_out(redaction)
-        return await self._loaded(redaction.key) or redaction
+        deadline = self._deadline()
+        return await self._loaded(redaction.key) or redaction, deadline
 
     async def _mute_again(self, found: Redaction, looked: Redaction, act: Act, deadline: float) -> Redaction:
         """Mute once more, and let the call rest for a while if that was in vain, too."""

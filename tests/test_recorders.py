@@ -165,10 +165,19 @@ async def test_a_mute_that_was_lost_is_sent_again(actor: Actor) -> None:
 
 
 async def test_no_second_mute_after_the_deadline(actor: Actor) -> None:
-    """The time of the request is all that there is."""
-    actor.replies, actor.sights = [TIMEOUT], [LIVE]
-    assert await mute(actor, deadline=soon(-1)) == Result(seen=seen(Parties.NONE), fault=Fault.TIMEOUT, lost=True)
-    assert len(actor.commands) == 1
+    """The time of the request is all that there is: after it nobody is asked either."""
+    actor.gate.clear()
+    assert await mute(actor, deadline=soon(0.1)) == Result(fault=Fault.TIMEOUT, lost=True)
+    assert (len(actor.commands), len(actor.looks)) == (1, 0)
+
+
+async def test_nothing_is_begun_whose_time_is_over(actor: Actor) -> None:
+    """Whoever comes too late has sent nothing."""
+    stage = staged(actor, ms=clock)
+    assert await mute(actor, deadline=soon(-1)) == Result(fault=Fault.BUSY)
+    assert await stage.recorders.let_go(recorder(), Parties.NONE, deadline=soon(-1)) == Result(fault=Fault.BUSY)
+    assert (await stage.recorders.look(recorder(), deadline=soon(-1))).fault is Fault.BUSY
+    assert (actor.commands, actor.looks) == ([], [])
 
 
 async def test_an_order_of_ours_that_can_still_land_is_waited_for(actor: Actor) -> None:
@@ -247,11 +256,13 @@ async def test_one_shot_commands(actor: Actor) -> None:
 async def test_no_operation_outlives_its_deadline(actor: Actor) -> None:
     """A backend that hangs is left at the deadline, which goes down to it as it is."""
     actor.gate.clear()
-    stage, deadline = staged(actor, ms=clock), soon(0.1)
-    async with asyncio.timeout(2):  # far beyond the deadline, and the backend would hang for ever
-        assert (await stage.recorders.let_go(recorder(), Parties.NONE, deadline=deadline)).fault is Fault.TIMEOUT
-        assert (await stage.recorders.look(recorder(), deadline=deadline)).fault is Fault.TIMEOUT
-    assert set(actor.deadlines) == {deadline}
+    stage, deadlines = staged(actor, ms=clock), []
+    async with asyncio.timeout(2):  # far beyond the deadlines, and the backend would hang for ever
+        deadlines.append(soon(0.1))
+        assert (await stage.recorders.let_go(recorder(), Parties.NONE, deadline=deadlines[0])).fault is Fault.TIMEOUT
+        deadlines.append(soon(0.1))
+        assert (await stage.recorders.look(recorder(), deadline=deadlines[1])).fault is Fault.TIMEOUT
+    assert actor.deadlines == deadlines
     assert actor.at_once == 0
 
 

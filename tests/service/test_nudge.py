@@ -72,9 +72,9 @@ async def test_news_during_a_look_leads_to_another(store: RedisStore, monkeypatc
     async with nudgeable(store) as (shop, reconciler):
         real = reconciler._look_after
 
-        async def counting(redaction: Redaction) -> None:
+        async def counting(redaction: Redaction, deadline: float) -> None:
             looks.append(len(reconciler._under_way))
-            await real(redaction)
+            await real(redaction, deadline)
 
         monkeypatch.setattr(reconciler, "_look_after", counting)
         for _ in range(100):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,7 +14,7 @@ from workshop import attended, opened, until
 from gateway.asks import Code, Failure
 from gateway.backends.contract import Receipt
 from gateway.circuit import FAILURES
-from gateway.model import Action, Parties
+from gateway.model import Action, Evidence, Parties
 from gateway.reconcile import Reconciler
 from gateway.service.dated import Dated
 
@@ -185,6 +186,35 @@ async def test_the_background_sends_no_mute_into_another_pods_order(
         assert len(recorder.commands) == 1
         other.recorders["a"].gate.set()
         await asyncio.gather(*under_way)
+        assert recorder.silent("x") is Parties.NONE
+
+
+@pytest.mark.parametrize("evidence", [Evidence.READBACK, Evidence.ACCEPTED])
+async def test_a_pod_that_stood_still_sends_nothing_on_what_it_knew(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch, evidence: Evidence
+) -> None:
+    """It is stopped right after it has loaded a call; meanwhile another pod lets the recorder go. When it goes on its
+    lease is lost, and what it knew as well."""
+    async with opened(store, "a") as shop, opened(store, "a") as other:
+        recorder = shop.recorders["a"]
+        recorder.calls["x"] = Parties.NONE
+        other.recorders["a"].calls = recorder.calls
+        for one in (recorder, other.recorders["a"]):
+            one.capabilities = replace(one.capabilities, evidence=frozenset({evidence}))
+        await shop.service.mute(shop.ask("x").mute())
+        load = shop.tools.ledger.load
+
+        async def stopped(*args: Any, **more: Any) -> object:  # noqa: ANN401 -- as the original
+            known = await load(*args, **more)
+            await other.service.unmute(other.ask("x").unmute())
+            await asyncio.sleep(shop.tools.settings.deadline_seconds)
+            return known
+
+        monkeypatch.setattr(shop.tools.ledger, "load", stopped)
+        reconciler = Reconciler(shop.tools, store, Dated(shop.tools), node="n")
+        reconciler.nudge(shop.ask("x").key)
+        await until(lambda: not reconciler._under_way, what="looked at")
+        assert len(recorder.commands) == 1
         assert recorder.silent("x") is Parties.NONE
 
 

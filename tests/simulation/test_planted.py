@@ -88,16 +88,16 @@ async def _sent_twice(self: Recorders, recorder: Recorder, left: Parties, *, dea
     return first if first.fault is None else await REAL["let_go"](self, recorder, left, deadline=deadline + 3)
 
 
-async def _unmuted_behind(self: Reconciler, redaction: Redaction) -> None:
+async def _unmuted_behind(self: Reconciler, redaction: Redaction, deadline: float) -> None:
     """An order that nobody settled is carried out again."""
     if redaction.order is not None:
         left = decide.left_after(redaction, redaction.order)
         for recorder in redaction.recorders:
             await self._tools.recorders.let_go(recorder, left, deadline=self._tools.clock.deadline(1.5))
-    await REAL["look_after"](self, redaction)
+    await REAL["look_after"](self, redaction, deadline)
 
 
-async def _not_looked_after(_: Reconciler, __: Redaction) -> None: ...
+async def _not_looked_after(_: Reconciler, __: Redaction, ___: float) -> None: ...
 
 
 def _answered_unproven(self: Mutes, done: Any, _: Any) -> Answer:  # noqa: ANN401 -- as the original
