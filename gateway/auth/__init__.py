@@ -52,6 +52,10 @@ class Authenticator:
         """Whether that is the secret of somebody's key."""
         return self._known.ring.is_secret(text)
 
+    def owner(self, key: str | None, now: datetime) -> Principal | Denied:
+        """Whose the value of `X-API-Key` is, whatever else must be shown with it."""
+        return self._known.ring.authenticate(key, now)
+
     async def authenticate(
         self, key: str | None, authorization: str | None, now: datetime, *, certificate: bytes | None = None
     ) -> Principal | Denied:

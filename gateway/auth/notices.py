@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.audit.entry import Entry, EntryType, RecorderEntry
 from gateway.audit.notice import GATEWAY, notice
-from gateway.auth.keys import STRANGERS
-from gateway.auth.tally import NO_TENANT, Lane
+from gateway.auth.keys import STRANGERS, Reason
+from gateway.auth.tally import GROUPS, NO_TENANT, Lane
 from gateway.beside import beside
 from gateway.model import Fault, RecorderState
 
@@ -62,6 +62,7 @@ class Notices:
         self._node = node
         self._ms = ms
         self._lanes: defaultdict[Hashable, Lane] = defaultdict(Lane)
+        self._throttled: Counter[str | None] = Counter()
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -74,6 +75,13 @@ class Notices:
         said = replace(said, target=sought.call_id, method=sought.method, action=sought.action)
         known = None if denied.reason in STRANGERS else (denied.client, denied.reason)
         self._add(replace(said, request_id=request_id, reason=denied.reason.value), apart=known)
+
+    def throttled(self, address: str | None) -> None:
+        """Somebody nobody knows was told to wait, once more: only the number is of interest, and it must cost
+        nothing."""
+        known = address in self._throttled or len(self._throttled) < GROUPS
+        self._throttled[address if known else None] += 1
+        self._news.set()
 
     def refused(self, code: Code, *, address: str | None, request_id: str | None) -> None:
         """What never became a request."""
@@ -136,6 +144,11 @@ class Notices:
         async with self._turn:
             self._news.clear()
             lanes, self._lanes = self._lanes, defaultdict(Lane)
+            throttled, self._throttled = self._throttled, Counter()
+            for address, count in throttled.items():
+                entry = self._entry(EntryType.ACCESS_DENIED, NO_TENANT)
+                said = replace(entry, address=address, reason=Reason.THROTTLED.value)
+                await self._register.write(replace(said, count=count) if count > 1 else said)
             for lane in lanes.values():
                 for entry in lane.written():
                     await self._register.write(entry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -27,18 +28,32 @@ class Throttle:
         self._now = now
         self._sources: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    @property
+    def idle(self) -> bool:
+        """Nobody has failed so far."""
+        return not self._sources
+
+    def waits(self, address: str | None) -> bool:
+        """Whether one more failure from `address` would be too many."""
+        return self._level(_source(address), self._now()) + 1.0 > FAILURES_AT_ONCE
+
     def failed(self, address: str | None) -> int | None:
         """Count one failure from `address`; seconds to wait once there were too many."""
         source, now = _source(address), self._now()
-        level, at = self._sources.pop(source, (0.0, now))
-        level = max(0.0, level - (now - at) * FAILURES_A_SECOND)
+        level = self._level(source, now)
+        self._sources.pop(source, None)
         waits = level + 1.0 > FAILURES_AT_ONCE
         self._sources[source] = (level if waits else level + 1.0, now)
         if len(self._sources) > SOURCES:
             self._sources.popitem(last=False)
         return max(1, math.ceil((level + 1.0 - FAILURES_AT_ONCE) / FAILURES_A_SECOND)) if waits else None
 
+    def _level(self, source: str, now: float) -> float:
+        level, at = self._sources.get(source, (0.0, now))
+        return max(0.0, level - (now - at) * FAILURES_A_SECOND)
 
+
+@lru_cache(maxsize=1024)
 def _source(address: str | None) -> str:
     if address is None:
         return _NOWHERE

@@ -13,6 +13,7 @@ from gateway.web.exchange import Frame, Work
 from gateway.web.handlers import Endpoint
 from gateway.web.needs import NEEDS, Open, declare
 from gateway.web.reception import MAX_BODY_BYTES, Reception
+from gateway.web.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,8 +49,11 @@ def build_app(
     """The application; serve it with `gateway.web.server.listening`, which sets the limits it counts on."""
     work = Work()
     frame = Frame(clock=clock, meter=meter, work=work, denials=door.denials, is_secret=authenticator.is_secret)
+    turnstile = Turnstile(
+        authenticator=authenticator, door=door, meter=meter, clock=clock, trusted_proxies=rules.trusted_proxies
+    )
     endpoint = Endpoint(service, Reception(authenticator, meter, rules, door, clock), changes)
-    app = web.Application(middlewares=[frame.middleware], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[turnstile.middleware, frame.middleware], client_max_size=MAX_BODY_BYTES)
     declare(app)
     _route(app, endpoint)
     app[METER] = meter

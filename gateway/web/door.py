@@ -31,6 +31,7 @@ _KNOWN = frozenset(
         Reason.TOKEN_SUBJECT,
     }
 )
+WAIT = "Too many requests: wait for as long as Retry-After says."
 PACE_SECONDS = 0.002  # four times what it costs; a whole room of them is through before a stop is over
 _KINDS = {hdrs.METH_PUT: Kind.MUTE, hdrs.METH_POST: Kind.MUTE, hdrs.METH_DELETE: Kind.CHANGE}
 
@@ -38,6 +39,10 @@ _KINDS = {hdrs.METH_PUT: Kind.MUTE, hdrs.METH_POST: Kind.MUTE, hdrs.METH_DELETE:
 class Denials(Protocol):
     def denied(self, denied: Denied, sought: Sought, *, address: str | None, request_id: str) -> None:
         """Somebody was not let in."""
+        ...
+
+    def throttled(self, address: str | None) -> None:
+        """Somebody nobody knows, from where there were too many of them already."""
         ...
 
     def refused(self, code: Code, *, address: str | None, request_id: str | None) -> None:
@@ -94,4 +99,4 @@ class Door:
 
 def refused(exchange: Exchange, wait_seconds: int = 1) -> Failure:
     exchange.headers[hdrs.RETRY_AFTER] = str(wait_seconds)
-    return Failure(Code.RATE_LIMITED, "Too many requests: wait for as long as Retry-After says.")
+    return Failure(Code.RATE_LIMITED, WAIT)

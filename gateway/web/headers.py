@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-IF_MATCH, IDEMPOTENCY_KEY, REQUEST_ID = "If-Match", "Idempotency-Key", "X-Request-Id"
+API_KEY_HEADER, IF_MATCH, IDEMPOTENCY_KEY, REQUEST_ID = "X-API-Key", "If-Match", "Idempotency-Key", "X-Request-Id"
 # On every answer: nothing may keep it, and the default `Server` tells strangers which versions run.
 COMMON = {"Cache-Control": "no-store", "Server": "redaction-gateway"}
 NO_VERSION = -1  # stands for a tag that no version of ours can have
+_LONGEST_ADDRESS = 45  # letters: an IPv6 one that ends as an IPv4 one
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _IDEMPOTENCY_KEY = re.compile(schema.IDEMPOTENCY_KEY.rstrip("$"))
 _TAG = r'(?:W/)?"[\x21\x23-\x7e]*"'
@@ -94,8 +96,14 @@ def peer_address(peer: str | None, headers: MultiMapping[str], trusted: Sequence
 
 def _address(text: str) -> Address | None:
     """Without the zone that may stand behind an IPv6 address: it means nothing elsewhere, and may be any text."""
+    plain = text.strip(" \t").partition("%")[0]
+    return _read(plain) if len(plain) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> Address | None:
     try:
-        found = ip_address(text.strip(" \t").partition("%")[0])
+        found = ip_address(text)
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found

@@ -45,6 +45,10 @@ class Authenticator(Protocol):
         """Whether that is the secret of somebody's key."""
         ...
 
+    def owner(self, key: str | None, now: datetime) -> Principal | Denied:
+        """Whose the key is, whatever else must be shown with it."""
+        ...
+
     async def authenticate(
         self, key: str | None, authorization: str | None, now: datetime, *, certificate: bytes | None = None
     ) -> Principal | Denied:
@@ -168,7 +172,7 @@ class Reception:
 
     async def _known_as(self, request: web.Request, at: int) -> Principal | Denied:
         return await self._authenticator.authenticate(
-            headers.single(request.headers, "X-API-Key"),
+            headers.single(request.headers, headers.API_KEY_HEADER),
             headers.single(request.headers, hdrs.AUTHORIZATION),
             datetime.fromtimestamp(at / 1000, UTC),
             certificate=_certificate(request),

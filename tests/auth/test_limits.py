@@ -138,6 +138,7 @@ def test_a_source_of_failures_waits_and_then_may_fail_again() -> None:
     time = Time()
     throttle = Throttle(now=time)
     assert [throttle.failed("192.0.2.1") for _ in range(int(FAILURES_AT_ONCE))] == [None] * int(FAILURES_AT_ONCE)
+    assert [throttle.waits(address) for address in ("192.0.2.1", "192.0.2.2")] == [True, False]
     assert throttle.failed("192.0.2.1") == 1
     assert throttle.failed("192.0.2.2") is None
     assert throttle.failed(None) is None

@@ -42,6 +42,20 @@ def client(*keys: ClientKey, **said: object) -> Client:
     return Client.model_validate({"tenant": "acme", "scopes": {Scope.MUTE}, "keys": keys, **said})
 
 
+async def test_who_was_told_to_wait_is_a_number_for_each_source() -> None:
+    """None is missing, however many sources there are; beyond a few they are not told apart."""
+    register = Register()
+    notices = Notices(register, node="pod-1", ms=lambda: 7)
+    for number in range(1_000):
+        notices.throttled(f"192.0.2.{number % (GROUPS + 4)}")
+    async with notices.writing():
+        await register.wrote.wait()
+    assert {entry.reason for entry in register.entries} == {"throttled"}
+    assert {entry.type for entry in register.entries} == {EntryType.ACCESS_DENIED}
+    assert [entry.count for entry in register.entries] == [50] * GROUPS + [200]
+    assert [entry.address for entry in register.entries] == [f"192.0.2.{n}" for n in range(GROUPS)] + [None]
+
+
 async def test_a_flood_of_denials_is_a_few_entries_and_a_number() -> None:
     """Each entry says why and from where; the last of a batch how many it stands for: none is missing."""
     register = Register()

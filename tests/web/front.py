@@ -116,6 +116,7 @@ class Denials:
     said: list[tuple[Denied, str | None]] = field(default_factory=list)
     sought: list[Sought] = field(default_factory=list)
     never_requests: list[tuple[Code, str | None]] = field(default_factory=list)
+    throttled_from: list[str | None] = field(default_factory=list)
     names: list[tuple[str, ...]] = field(default_factory=list)
     cards: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -123,6 +124,9 @@ class Denials:
         assert request_id
         self.sought.append(sought)
         self.said.append((denied, address))
+
+    def throttled(self, address: str | None) -> None:
+        self.throttled_from.append(address)
 
     def refused(self, code: Code, *, address: str | None, request_id: str | None) -> None:
         assert request_id != ""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import pytest
-from front import DOCUMENT, PATH, Front, fronted, until
+from front import DOCUMENT, PATH, PEPPER, Front, Persons, fronted, until
+from structlog.testing import capture_logs
 
 from gateway.asks import Answer, Ask, Code, Failure, Mute
 from gateway.auth import throttle
+from gateway.auth.keys import Reason, mint
 from gateway.auth.throttle import FAILURES_AT_ONCE
 from gateway.web import door
 from gateway.web.connection import Patience
@@ -108,6 +112,60 @@ async def test_bad_keys_are_throttled_and_a_good_one_from_there_is_not(front: Fr
     reply = await front.ask("PUT", path=PATH)
     assert reply.status == 200
     assert front.count("auth_denied_total", reason="throttled")
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One failure is all that a source has."""
+    monkeypatch.setattr(throttle, "FAILURES_AT_ONCE", 1.5)
+    monkeypatch.setattr(throttle, "FAILURES_A_SECOND", 0.001)
+
+
+@pytest.mark.usefixtures("strict")
+async def test_who_is_told_to_wait_costs_nothing_but_a_number() -> None:
+    """No line, no entry of its own; the answer is a problem like any other."""
+    async with fronted() as front:
+        assert (await front.ask("PUT", client="")).status == 401
+        with capture_logs() as lines:
+            replies = [
+                await front.ask("PUT", client="", headers={"X-Request-Id": "abcd-1234"}),
+                await front.ask("GET", client="", headers={"X-API-Key": mint(bytes).text}),
+            ]
+        assert lines == []
+        for reply, name in zip(replies, ("abcd-1234", replies[1].json["request_id"]), strict=True):
+            assert (reply.status, reply.json["code"]) == (429, "rate-limited")
+            assert reply.headers["Content-Type"].startswith("application/problem+json")
+            assert int(reply.headers["Retry-After"]) > 1
+            assert (reply.headers["X-Request-Id"], reply.json["request_id"]) == (name, name)
+            assert (reply.headers["Cache-Control"], reply.headers["Server"]) == ("no-store", "redaction-gateway")
+        assert front.denials.throttled_from == ["127.0.0.1"] * 2
+        assert len(front.denials.said) == 1
+        assert front.count("auth_denied_total", reason="throttled") == 2
+        assert front.count("redaction_requests_total", method="GET", outcome="rate-limited") == 1
+
+
+@pytest.mark.usefixtures("strict")
+async def test_where_strangers_wait_others_do_not() -> None:
+    """What needs no key is there for all; so is the answer to a good key, and a key that ran out is its client's."""
+    async with fronted() as front:
+        await front.ask("PUT", client="")
+        assert (await front.ask("GET", "/openapi.json", client="")).status == 200
+        assert (await front.ask("GET", "/nothing", client="")).status == 404
+        assert (await front.ask("PUT")).status == 200
+        ended = front.clients["reader"].keys[0].model_copy(update={"expires_at": datetime(2020, 1, 1, tzinfo=UTC)})
+        known = {**front.clients, "reader": front.clients["reader"].model_copy(update={"keys": (ended,)})}
+        front.authenticator.replace(known, PEPPER, Persons())
+        assert (await front.ask("PUT", client="reader")).status == 429
+        assert [(one.reason, one.client) for one, _ in front.denials.said[1:]] == [(Reason.EXPIRED, "reader")]
+
+
+@pytest.mark.usefixtures("strict")
+async def test_a_source_is_where_the_trusted_proxy_says() -> None:
+    """One stranger behind a proxy makes nobody else behind it wait."""
+    async with fronted(trusted_proxies=(ip_network("127.0.0.0/8"),)) as front:
+        asks = [front.ask("PUT", client="", headers={"X-Forwarded-For": f"198.51.100.{n}"}) for n in (7, 7, 8)]
+        assert [(await ask).status for ask in asks] == [401, 429, 401]
+        assert front.denials.throttled_from == ["198.51.100.7"]
 
 
 async def test_a_bad_token_is_told_so_every_time() -> None:
