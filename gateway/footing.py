@@ -1,8 +1,9 @@
 """What the process stands on, apart from its settings: libraries as they must be, an environment that gives nothing
-away."""
+away, files enough for everybody's connection."""
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.sources import Fault
 
 AIOHTTP_FLOOR = (3, 14)  # the oldest whose parser, limits and hooks this was tested with
+MOST_FILES = 16_384  # twice what connections of clients may take, and as many again for vendors and store
 # Each makes a library write down what only memory should hold.
 _TELLTALES = {
     "SSLKEYLOGFILE": "would write the keys of all encrypted connections into a file",
@@ -29,6 +31,15 @@ def checked(environ: Mapping[str, str], *, production: bool) -> None:
     faults = (*_libraries(), *(_telltales(environ) if production else ()))
     if faults:
         raise ConfigurationError(faults)
+
+
+def make_room() -> None:
+    """Take as many files as this process is let have. The usual limit, 1,024, is for programs that cannot deal with
+    more; half of it would be all the connections that clients get."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _libraries() -> Iterator[Fault]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway import app, logs
+from gateway import app, footing, logs
 from gateway.cli import loop
 from gateway.cli.exits import FINE
 from gateway.inventory import secrets
@@ -31,6 +31,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 -- argparse has no public name f
 
 def run(arguments: argparse.Namespace) -> int:
     port = 0 if arguments.json else _port()
+    footing.make_room()
     loop.run(_sandbox(arguments.directory, port, as_json=arguments.json))
     return FINE
 

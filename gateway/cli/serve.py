@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway import app, logs
+from gateway import app, footing, logs
 from gateway.cli import config, loop
 from gateway.cli.exits import FINE
 from gateway.inventory import secrets
@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.listen.workers > 1:
         raise ConfigurationError((("listen.workers", "only one process for now: start more gateways instead"),))
     logs.configure(production=settings.production, secrets=secrets(settings))
+    footing.make_room()
     loop.run(_serve(settings, configuration))
     return FINE
 

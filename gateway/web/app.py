@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from gateway.clock import Clock
-    from gateway.web.door import Denials, Door
+    from gateway.web.door import Denials, Door, Queue
     from gateway.web.exchange import Meter
     from gateway.web.handlers import Service
     from gateway.web.needs import Needs
@@ -55,7 +55,7 @@ def build_app(
     endpoint = Endpoint(service, Reception(authenticator, meter, rules, door, clock), changes)
     app = web.Application(middlewares=[turnstile.middleware, frame.middleware], client_max_size=MAX_BODY_BYTES)
     declare(app)
-    _route(app, endpoint)
+    _route(app, endpoint, door.strangers)
     app[METER] = meter
     app[DENIALS] = door.denials
     app[IS_SECRET] = authenticator.is_secret
@@ -63,7 +63,7 @@ def build_app(
     return app
 
 
-def _route(app: web.Application, endpoint: Endpoint) -> None:
+def _route(app: web.Application, endpoint: Endpoint, strangers: Queue) -> None:
     # Any segment is a call's id here, also the empty and the odd: the endpoint says what is wrong with it.
     redaction = app.router.add_resource("/v1/calls/{call_id:[^/]*}/redaction")
     declared: tuple[tuple[str, Handler, Needs], ...] = (
@@ -77,19 +77,21 @@ def _route(app: web.Application, endpoint: Endpoint) -> None:
     for method, handler, need in declared:
         needs[redaction.add_route(method, handler)] = need
     description = app.router.add_resource(OPENAPI_PATH)
-    describe = _describing()
+    describe = _describing(strangers)
     for method in (hdrs.METH_GET, hdrs.METH_HEAD):
         needs[description.add_route(method, describe)] = Open.TO_ALL
 
 
-def _describing() -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Made when somebody asks, and beside the loop: it takes longer than a mute may wait, and few ever ask."""
+def _describing(strangers: Queue) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Made when somebody asks, and beside the loop: it takes longer than a mute may wait, and few ever ask. Whoever
+    does is one of the strangers, and waits among them."""
     made: list[bytes] = []
 
     async def describe(_: web.Request) -> web.Response:
         if not made:
             text = await asyncio.to_thread(openapi.text)
             made.append(text.encode())
+        await strangers.passed()
         return web.Response(body=made[0], content_type="application/json")
 
     return describe
