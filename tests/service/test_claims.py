@@ -13,6 +13,8 @@ from gateway.model import Action, CallKey, PartialTarget, Parties, Where
 from gateway.store.contract import Claim, StoreUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from redis.asyncio import Redis
 
     from gateway.store.redis import RedisStore
@@ -75,6 +77,34 @@ async def test_another_tenant_does_not_see_a_held_call(store: RedisStore) -> Non
         await shop.service.unmute(shop.ask("first").unmute())
         assert shop.recorders["a"].silent("x") is Parties.NONE
         await shop.service.mute(stranger.mute(where=at("a", "x")))
+
+
+async def test_another_tenants_call_is_answered_by_the_same_steps_as_none(store: RedisStore, redis: Redis) -> None:
+    """Nobody learns by the clock that there is one: the store and the recorders are asked the same, in either case,
+    and the answer is the same."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("held").mute(where=at("a", "x")))
+        steps: dict[str, list[object]] = {}
+        for call in ("held", "nowhere"):
+            theirs = shop.ask(call, client="other", tenant="globex")
+            asks = (theirs.read(), theirs.read(refresh=True), theirs.read(audit=True))
+            orders = (theirs.unmute(), theirs.unmute(force=True))
+            found = [await _steps(shop.service.read(ask), redis) for ask in asks]
+            steps[call] = [*found, *[await _steps(shop.service.unmute(order), redis) for order in orders]]
+        assert steps["held"] == steps["nowhere"]
+        assert [command.action for command in shop.recorders["a"].commands] == [Action.MUTE]
+
+
+async def _steps(asked: Awaitable[object], redis: Redis) -> object:
+    """What the store was asked to do, and what the answer was."""
+    before = await redis.info("commandstats")
+    with pytest.raises(Failure) as refused:
+        await asked
+    after = await redis.info("commandstats")
+    did = {name: value["calls"] - before.get(name, {"calls": 0})["calls"] for name, value in after.items()}
+    assert sum(did.values()) > 1  # the question itself is one
+    return did, refused.value.code, refused.value.detail
 
 
 async def test_a_dead_claim_does_not_keep_a_recorder_silent(store: RedisStore, redis: Redis) -> None:
