@@ -1,8 +1,7 @@
 """The API's description in the older form (OpenAPI 2.0), for what takes no other: made from the newer one.
 
 Whatever a client may say by the newer form it may say by this one. What the older form has no words for is said more
-loosely: a choice between commands is one object with the members of all, null stands in `x-nullable`, and what must
-not be said only in the descriptions.
+loosely: a choice between commands is one object with the members of all, null stands in `x-nullable`.
 """
 
 from __future__ import annotations
@@ -86,8 +85,6 @@ def _schema(part: object) -> object:
         match word:
             case "properties":
                 found[word] = {name: _schema(item) for name, item in value.items()}
-            case "not":
-                continue
             case "nullable":
                 found["x-nullable"] = value
             case "enum":

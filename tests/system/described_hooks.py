@@ -14,6 +14,12 @@ CALL = "a8343631-9f35-4a3a-83f0-9e81592339fb"  # the description's own example
 BACKENDS = ("verba_eu", "pbx", "genesys")  # the first two are in the description's examples
 _LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:*+=@-]{0,127}")
 _LONG = re.compile(r"[0-9][0-9 ._-]{11,}[0-9]")
+_TOGETHER = {  # of two that do not go together, the nearest that do
+    ("next", "ongoing"): ["ongoing", "next"],
+    ("ongoing", "last"): ["last", "ongoing"],
+    ("next", "last"): ["next"],
+    ("last", "next"): ["last"],
+}
 _NO_CARD = ("hold", "actor", "reason", "user_id")
 
 
@@ -66,12 +72,16 @@ def _target(said: Any) -> Any:  # noqa: ANN401 -- any JSON
 
 
 def _found(said: Any) -> Any:  # noqa: ANN401 -- any JSON
-    """Which of its calls are meant is said of an extension."""
-    return (
-        {**said, "extension": said.get("extension", "8856")}
-        if isinstance(said, dict) and "call_status" in said
-        else said
-    )
+    """Which of its calls are meant is said of an extension; which two go together, in the description's words."""
+    if not isinstance(said, dict) or "call_status" not in said:
+        return said
+    status = said["call_status"]
+    together = _TOGETHER.get(tuple(status), status) if _words(status) else status
+    return {**said, "extension": said.get("extension", "8856"), "call_status": together}
+
+
+def _words(status: Any) -> bool:  # noqa: ANN401 -- any JSON
+    return isinstance(status, list) and all(isinstance(word, str) for word in status)
 
 
 def _without_cards(said: dict[str, Any]) -> dict[str, Any]:
