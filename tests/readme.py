@@ -42,6 +42,11 @@ def words(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", text)
 
 
+def prose(page: str) -> str:
+    """Without the blocks, whose ends a search for words would take for its own."""
+    return re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+
+
 def blocks(language: str, page: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 

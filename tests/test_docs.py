@@ -9,10 +9,12 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pytest
-from readme import GATEWAY, PAGES, PROGRAM, README, ROOT, blocks, commands, section, table, words
+from readme import GATEWAY, PAGES, PROGRAM, README, ROOT, blocks, commands, prose, section, table, words
 
 import gateway
 from gateway.cli import exits
@@ -22,7 +24,6 @@ from gateway.model import Vendor
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
 # An event and a read-back race: which of them was the proof is not the same every time.
 VOLATILE = {"observed_at", "requested_at", "updated_at", "exposure_ms", "hash", "evidence"}
@@ -43,7 +44,7 @@ def test_make_targets_exist(page: str) -> None:
     """Every `make …` that is written down is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^\$? ?make ([a-z-]+)", "\n".join(commands(PAGES[page])), re.MULTILINE))
-    named |= {word.removeprefix("make ") for word in words(PAGES[page]) if re.fullmatch(r"make [a-z-]+", word)}
+    named |= {word.removeprefix("make ") for word in words(prose(PAGES[page])) if re.fullmatch(r"make [a-z-]+", word)}
     assert {"run", "test"} <= named or page != "README.md"
     assert named <= targets
 
@@ -53,10 +54,8 @@ def test_command_lines_parse(page: str) -> None:
     """Every command line of the program that is written down is one that it takes."""
     lines = [shlex.split(line, comments=True) for line in commands(PAGES[page])]
     ours = [line[1:] for line in lines if line and line[0].endswith("redaction-gateway")]
-    prose = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
-    ours += [
-        shlex.split(re.sub(r"[][]", "", word))[1:] for word in words(prose) if word.startswith("redaction-gateway ")
-    ]
+    said = words(prose(PAGES[page]))
+    ours += [shlex.split(re.sub(r"[][]", "", word))[1:] for word in said if word.startswith("redaction-gateway ")]
     for arguments in ours:
         _parser().parse_args(arguments)
     assert {line[0] for line in ours} >= {"keys", "check", "serve", "sandbox"} or page != "README.md"
@@ -94,14 +93,19 @@ class Sandbox(NamedTuple):
     key: str
 
 
-@pytest.fixture
-def sandbox(short_dir: Path) -> Iterator[Sandbox]:
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
     """The gateway in its sandbox as a process of its own, as `make run` starts it."""
-    log = short_dir / "log"
+    with tempfile.TemporaryDirectory(prefix="rgw-") as directory:  # short enough to hold a socket
+        yield from running(Path(directory))
+
+
+def running(directory: Path) -> Iterator[Sandbox]:
+    log = directory / "log"
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            [PROGRAM, "sandbox", "--json", "--directory", short_dir / "data"], stdout=subprocess.PIPE, stderr=errors
+            [PROGRAM, "sandbox", "--json", "--directory", directory / "data"], stdout=subprocess.PIPE, stderr=errors
         ) as process,
     ):
         try:
@@ -128,27 +132,36 @@ def steady(value: object) -> object:
 def test_the_curls_do_what_they_say(sandbox: Sandbox) -> None:
     """The curls against the running service: the answer of the first is the one that is shown, and after the
     others the call is recorded again."""
-    shell, curl = shutil.which("sh"), shutil.which("curl")
-    if shell is None or curl is None:
-        assert not os.environ.get("CI"), "curl is missing"
-        pytest.skip("curl is missing")
-    lines = [line for line in commands() if line.startswith("curl")]
+    lines = [line.replace("http://127.0.0.1:8080", sandbox.base_url) for line in commands() if line.startswith("curl")]
     assert [re.findall("-X ([A-Z]+)", line) for line in lines] == [["PUT"], ["DELETE"], []]
-    answers = []
-    for line in lines:
-        asked = line.replace("http://127.0.0.1:8080", sandbox.base_url)
-        ran = subprocess.run(
-            [shell, "-c", f"{asked} --fail"],
-            env={**os.environ, "KEY": sandbox.key, "no_proxy": "*"},
-            capture_output=True,
-            check=True,
-            timeout=30,
-        )
-        answers.append(json.loads(ran.stdout))
+    answers = [typed(line, sandbox) for line in lines]
     shown = json.loads(blocks("json")[0])
     assert steady(answers[0]) == steady(shown)
     assert flat(answers[0]) == flat(shown)
     assert [(answer["protected"], answer["state"]) for answer in answers[1:]] == [(False, "unmuted")] * 2
+
+
+def typed(line: str, sandbox: Sandbox) -> dict[str, object]:
+    """What a curl that somebody types is answered."""
+    shell, curl = shutil.which("sh"), shutil.which("curl")
+    if shell is None or curl is None:
+        assert not os.environ.get("CI"), "curl is missing"
+        pytest.skip("curl is missing")
+    said = {"KEY": sandbox.key, "URL": f"{sandbox.base_url}/v1/calls/demo-call/redaction", "no_proxy": "*"}
+    ran = subprocess.run(
+        [shell, "-c", f"{line} --fail"], env={**os.environ, **said}, capture_output=True, check=True, timeout=30
+    )
+    answer: dict[str, object] = json.loads(ran.stdout)
+    return answer
+
+
+def test_the_curls_for_a_crm_do_what_they_say(sandbox: Sandbox) -> None:
+    """Muted, seen, dropped; and the unmute that names a person."""
+    lines = [line for line in commands(PAGES["docs/crm.md"]) if line.startswith("curl")]
+    assert [re.findall("-X ([A-Z]+)", line) for line in lines] == [["PUT"], [], ["DELETE"], ["POST"]]
+    answers = [typed(line, sandbox) for line in lines]
+    assert [answer["protected"] for answer in answers] == [True, True, False, False]
+    assert [len(cast("list[object]", answer["holds"])) for answer in answers] == [1, 1, 0, 0]
 
 
 def flat(value: object) -> object:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.cli.exits import FINE
-from gateway.web import openapi, swagger
+from gateway.web import openapi, reference, swagger
 
 if TYPE_CHECKING:
     import argparse
@@ -32,4 +32,8 @@ def _older(host: str | None) -> str:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
-FORMS: dict[str, Callable[[str | None], str]] = {"3.0": lambda _: openapi.text(), "2.0": _older}
+FORMS: dict[str, Callable[[str | None], str]] = {
+    "3.0": lambda _: openapi.text(),
+    "2.0": _older,
+    "markdown": lambda _: reference.markdown(openapi.document()),
+}

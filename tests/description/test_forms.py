@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from openapi_spec_validator import OpenAPIV2SpecValidator
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
+from gateway.asks import Code
 from gateway.cli.main import main
 from gateway.web import examples, openapi
 from gateway.web.swagger import swagger
@@ -19,7 +21,7 @@ from gateway.web.swagger import swagger
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COPY = Path(__file__).parents[2] / "docs" / "openapi-2.0.json"
+DOCS = Path(__file__).parents[2] / "docs"
 NEWER = openapi.document()
 OLDER = swagger(NEWER)
 METHODS = ("get", "put", "delete", "post")
@@ -50,10 +52,28 @@ def errors(model: str, value: object) -> list[str]:
     return [error.message for error in checked.iter_errors(value)]
 
 
-def test_the_copy_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("form", "name"), [("2.0", "openapi-2.0.json"), ("markdown", "api.md"), ("3.0", "../openapi.json")]
+)
+def test_the_copy_is_what_the_command_prints(form: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever takes the file takes what is served."""
-    assert main(["openapi", "--form", "2.0"]) == 0
-    assert COPY.read_text() == capsys.readouterr().out
+    assert main(["openapi", "--form", form]) == 0
+    assert (DOCS / name).read_text() == capsys.readouterr().out
+
+
+def test_the_reference_has_everything() -> None:
+    """Each operation, schema, field, status and code is on the page to read, under its own heading."""
+    page = (DOCS / "api.md").read_text()
+    for path, item in NEWER["paths"].items():
+        for method in set(METHODS) & set(item):
+            part = re.search(rf"^## {method.upper()} {re.escape(path)}\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+            assert part
+            assert set(re.findall(r"^\| `(\d{3})` \|", part[1], re.MULTILINE)) == set(item[method]["responses"])
+    for name, schema in NEWER["components"]["schemas"].items():
+        part = re.search(rf"^### {name}\n(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL)
+        assert part
+        assert set(re.findall(r"^\| `(\w+)` \|", part[1], re.MULTILINE)) == set(schema.get("properties", {}))
+    assert {code.value for code in Code} == set(re.findall(r"^- `([a-z-]+)`: ", page, re.MULTILINE))
 
 
 def test_the_host_is_said_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
