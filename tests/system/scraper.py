@@ -7,19 +7,18 @@ import math
 import socket
 import subprocess
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import yaml
 from processes import PATIENCE_SECONDS
 from programs import needed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import aiohttp
 
 RULES = Path(__file__).parents[2] / "helm" / "files" / "alerts.yaml"
 EVERY = "500ms"
@@ -49,26 +48,15 @@ class Prometheus:
     async def until(self, expr: str) -> None:
         """Somebody sees it now."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (await self.get("query", query=expr))["result"]:
+            while not (await self.get("query", query=expr))["result"]:  # noqa: ASYNC110 -- another process has it
                 await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
 async def scraping(directory: Path, session: aiohttp.ClientSession, *, port: int) -> AsyncIterator[Prometheus]:
     """It answers, and has scraped the gateway's `port`, when the block begins; it knows the shipped rules."""
-    directory.mkdir()
-    target = {"targets": [f"127.0.0.1:{port}"], "labels": {"namespace": "desk"}}
-    config = {
-        "global": {"scrape_interval": EVERY, "evaluation_interval": EVERY},
-        "rule_files": [str(RULES)],
-        "scrape_configs": [{"job_name": "redaction-gateway", "static_configs": [target]}],
-    }
-    (directory / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    own = _free_port()
-    words = ["--config.file=prometheus.yaml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{own}"]
-    began = time.time()
-    with (directory / "log").open("wb") as log:
-        popen = subprocess.Popen([needed("prometheus"), *words], cwd=directory, stdout=log, stderr=log)
+    own, began = _free_port(), time.time()
+    popen = _launched(directory, own=own, port=port)
     try:
         found = Prometheus(url=f"http://127.0.0.1:{own}", session=session, began=began)
         await _ready(found, popen, directory / "log")
@@ -79,17 +67,32 @@ async def scraping(directory: Path, session: aiohttp.ClientSession, *, port: int
         await asyncio.to_thread(popen.wait, PATIENCE_SECONDS)
 
 
+def _launched(directory: Path, *, own: int, port: int) -> subprocess.Popen[bytes]:
+    directory.mkdir()
+    target = {"targets": [f"127.0.0.1:{port}"], "labels": {"namespace": "desk"}}
+    config = {
+        "global": {"scrape_interval": EVERY, "evaluation_interval": EVERY},
+        "rule_files": [str(RULES)],
+        "scrape_configs": [{"job_name": "redaction-gateway", "static_configs": [target]}],
+    }
+    (directory / "prometheus.yaml").write_text(yaml.safe_dump(config))
+    words = ["--config.file=prometheus.yaml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{own}"]
+    with (directory / "log").open("wb") as log:
+        return subprocess.Popen([needed("prometheus"), *words], cwd=directory, stdout=log, stderr=log)
+
+
 async def _ready(prometheus: Prometheus, popen: subprocess.Popen[bytes], log: Path) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            assert popen.poll() is None, log.read_text()
-            try:
-                async with prometheus.session.get(f"{prometheus.url}/-/ready") as response:
-                    if response.ok:
-                        return
-            except OSError:
-                pass
+        while not await _answers(prometheus):
+            assert popen.poll() is None, str(log)
             await asyncio.sleep(0.05)
+
+
+async def _answers(prometheus: Prometheus) -> bool:
+    with suppress(aiohttp.ClientConnectionError):
+        async with prometheus.session.get(f"{prometheus.url}/-/ready") as response:
+            return response.ok
+    return False
 
 
 def _free_port() -> int:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cases import CASES
-from promtool import FIRES, QUIET, ROOT, RULES, failures, rules, written
 from programs import needed
+from promtool import FIRES, QUIET, ROOT, RULES, failures, rules, written
 
 if TYPE_CHECKING:
     from pathlib import Path
