@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from gateway.backoff import LONGEST_SECONDS
-from gateway.evidence import Policy
+from gateway.evidence import NEXT_CALL_MS, Policy
 from gateway.metrics import Metrics
 from gateway.model import (
     CallKey,
+    CallStatus,
     Evidence,
     Hold,
     HoldKey,
@@ -204,3 +205,31 @@ def test_what_nobody_ended_for_too_long_is_counted(pod: Pod) -> None:
     pod.saw(replace(redaction(), holds=()))
     pod.after(0)
     assert pod.value("redaction_forgotten") == 0
+
+
+def waiting(*, since: int, target: Target | None = None) -> Redaction:
+    """It waits for the next call of an extension."""
+    where = target or Target(extension="8856", call_status=(CallStatus.NEXT,))
+    return redaction(replace(recorder(seen_at=None), target=where, asked_at=since), exposure_ms=None)
+
+
+def test_one_that_waits_for_its_call_is_not_unprotected(pod: Pod) -> None:
+    """Nothing is recorded yet, and nobody is to be woken for it; once the call has begun its time counts from then."""
+    pod.after(0)
+    pod.saw(waiting(since=NOW))
+    pod.after(30_000)
+    pod.saw(waiting(since=NOW))
+    pod.after(0)
+    assert pod.open() == {"unknown": 1}
+    assert pod.value(UNPROTECTED) == 0
+    assert pod.value("redaction_unprotected_seconds_total", backend="pbx") == 0
+    pod.saw(redaction(recorder(seen_at=None), exposure_ms=None))
+    pod.after(2_000)
+    assert pod.value(UNPROTECTED) == 2
+
+
+def test_one_that_has_waited_too_long_is_unprotected(pod: Pod) -> None:
+    """Its minute is over: a call that begins now would be recorded."""
+    pod.saw(waiting(since=NOW - NEXT_CALL_MS))
+    pod.after(1_000)
+    assert pod.value(UNPROTECTED) == 61

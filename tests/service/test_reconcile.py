@@ -69,6 +69,34 @@ async def test_a_mute_that_failed_is_tried_until_it_is_proven(store: RedisStore)
         assert shop.recorders["a"].silent("x") is Parties.BOTH
 
 
+async def test_exposures_are_counted_whoever_ended_them(store: RedisStore) -> None:
+    """A mute that only the background brought about is begun once and took as long as it took, at each recorder; one
+    that never is proven is begun all the same; a renewal is neither."""
+    async with attended(store, "a") as shop:
+
+        def sample(name: str, **labels: str) -> float:
+            return shop.metrics.registry.get_sample_value(name, labels) or 0.0
+
+        own = {"backend": "a", "vendor": shop.recorders["a"].vendor.value}
+        shop.recorders["a"].deaf = True
+        for _ in range(2):
+            with pytest.raises(Failure, match="recorder-unconfirmed"):
+                await shop.service.mute(shop.ask("x").mute())
+        assert (sample("redaction_begun_total"), sample("redaction_exposure_seconds_count")) == (1, 0)
+        assert sample("recorder_exposure_seconds_count", **own) == 0
+        shop.recorders["a"].deaf = False
+        await protected_again(shop)
+        await until(lambda: sample("redaction_exposure_seconds_count") == 1, what="the exposure counted")
+        exposed = (await redaction(shop)).exposure_ms
+        assert exposed is not None
+        assert sample("redaction_exposure_seconds_sum") == exposed / 1000
+        assert 0 < sample("recorder_exposure_seconds_sum", **own) <= exposed / 1000
+        assert sample("redaction_exposure_seconds_bucket", le="0.75") == 0
+        await shop.service.mute(shop.ask("x").mute())
+        assert sample("recorder_exposure_seconds_count", **own) == 1
+        assert (sample("redaction_begun_total"), sample("redaction_exposure_seconds_count")) == (1, 1)
+
+
 async def test_an_order_that_nobody_settled_is_abandoned(store: RedisStore) -> None:
     """A pod was killed between order and outcome: another one mutes again and says so."""
     async with attended(store, "a") as shop:
@@ -117,6 +145,21 @@ async def test_the_next_call_is_muted_when_it_begins(store: RedisStore) -> None:
         assert (await shop.service.mute(shop.ask("ref").mute(where=where))).pending
         shop.recorders["a"].calls["8856"] = Parties.NONE
         await until(lambda: shop.recorders["a"].silent("8856") is Parties.BOTH, what="the next call muted")
+
+
+async def test_what_waited_for_its_call_is_no_exposure(store: RedisStore) -> None:
+    """When somebody calls says nothing of how fast a recorder is: neither begun nor exposed."""
+    async with attended(store, "a") as shop:
+        where = Where(extension="8856", call_status=(CallStatus.NEXT,))
+        assert (await shop.service.mute(shop.ask("ref").mute(where=where))).pending
+        shop.recorders["a"].calls["8856"] = Parties.NONE
+        for _ in range(1_500):
+            if (await shop.service.read(shop.ask("ref").read())).document.protected:
+                break
+            await asyncio.sleep(0.01)
+        assert (await shop.service.read(shop.ask("ref").read())).document.protected
+        for name in ("redaction_begun_total", "redaction_exposure_seconds_count"):
+            assert shop.metrics.registry.get_sample_value(name) == 0
 
 
 async def test_a_dated_hold_is_dropped_by_whoever_attends(store: RedisStore) -> None:
