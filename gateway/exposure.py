@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.evidence import counted, pending, proven
-from gateway.model import CallStatus
 
 if TYPE_CHECKING:
     from gateway.evidence import Policy
@@ -33,5 +32,5 @@ def count(metrics: Metrics, before: Redaction, after: Redaction, *, first: bool,
 
 
 def _was_there(redaction: Redaction) -> bool:
-    """The call can only be one that had begun when it was asked for."""
-    return not any(CallStatus.NEXT in recorder.target.call_status for recorder in redaction.recorders)
+    """The call can only be one that had begun when it was asked for: nobody ever said `next`."""
+    return not any(recorder.asked_at for recorder in redaction.recorders)

@@ -10,8 +10,9 @@ import orjson
 import pytest
 from promtool import ROOT, rules
 from readme import modules
-from test_dashboards import FILES, process, registry
+from test_dashboards import process, registry
 
+from dashboards.__main__ import FILES
 from gateway import inventory
 from gateway.audit.entry import EntryType
 from gateway.cli.main import _parser
