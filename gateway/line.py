@@ -1,7 +1,7 @@
 """The line to one backend: every operation passes here, is timed and counted, and tells the circuit how it went.
-One whose time is over is not begun.
 
-Background operations use at most half of the backend's connections, so that requests always find a place.
+Background operations use at most half of the backend's connections, so that requests always find a place, and are not
+begun when their time is over.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Line:
     ) -> _T:
         async with self._place(effort):
             began_at = _now()
-            if began_at >= effort.deadline:
+            if effort.background and began_at >= effort.deadline:
                 raise NotSent(Fault.BUSY)
             try:
                 value = await self._counted(action, work, effort)

@@ -165,18 +165,18 @@ async def test_a_mute_that_was_lost_is_sent_again(actor: Actor) -> None:
 
 
 async def test_no_second_mute_after_the_deadline(actor: Actor) -> None:
-    """The time of the request is all that there is: after it nobody is asked either."""
-    actor.gate.clear()
-    assert await mute(actor, deadline=soon(0.1)) == Result(fault=Fault.TIMEOUT, lost=True)
-    assert (len(actor.commands), len(actor.looks)) == (1, 0)
+    """The time of the request is all that there is."""
+    actor.replies, actor.sights = [TIMEOUT], [LIVE]
+    assert await mute(actor, deadline=soon(-1)) == Result(seen=seen(Parties.NONE), fault=Fault.TIMEOUT, lost=True)
+    assert len(actor.commands) == 1
 
 
-async def test_nothing_is_begun_whose_time_is_over(actor: Actor) -> None:
-    """Whoever comes too late has sent nothing."""
-    stage = staged(actor, ms=clock)
-    assert await mute(actor, deadline=soon(-1)) == Result(fault=Fault.BUSY)
-    assert await stage.recorders.let_go(recorder(), Parties.NONE, deadline=soon(-1)) == Result(fault=Fault.BUSY)
-    assert (await stage.recorders.look(recorder(), deadline=soon(-1))).fault is Fault.BUSY
+async def test_the_background_begins_nothing_whose_time_is_over(actor: Actor) -> None:
+    """Who comes too late has sent nothing, and knows no more than before."""
+    recorders, late = staged(actor, ms=clock).recorders, soon(-1)
+    muted = await recorders.mute(recorder(), Parties.BOTH, not_before=0, deadline=late, background=True)
+    assert muted == Result(fault=Fault.BUSY)
+    assert await recorders.look(recorder(), deadline=late, background=True) == Result()
     assert (actor.commands, actor.looks) == ([], [])
 
 
@@ -256,13 +256,11 @@ async def test_one_shot_commands(actor: Actor) -> None:
 async def test_no_operation_outlives_its_deadline(actor: Actor) -> None:
     """A backend that hangs is left at the deadline, which goes down to it as it is."""
     actor.gate.clear()
-    stage, deadlines = staged(actor, ms=clock), []
-    async with asyncio.timeout(2):  # far beyond the deadlines, and the backend would hang for ever
-        deadlines.append(soon(0.1))
-        assert (await stage.recorders.let_go(recorder(), Parties.NONE, deadline=deadlines[0])).fault is Fault.TIMEOUT
-        deadlines.append(soon(0.1))
-        assert (await stage.recorders.look(recorder(), deadline=deadlines[1])).fault is Fault.TIMEOUT
-    assert actor.deadlines == deadlines
+    stage, deadline = staged(actor, ms=clock), soon(0.1)
+    async with asyncio.timeout(2):  # far beyond the deadline, and the backend would hang for ever
+        assert (await stage.recorders.let_go(recorder(), Parties.NONE, deadline=deadline)).fault is Fault.TIMEOUT
+        assert (await stage.recorders.look(recorder(), deadline=deadline)).fault is Fault.TIMEOUT
+    assert set(actor.deadlines) == {deadline}
     assert actor.at_once == 0
 
 
