@@ -4,6 +4,9 @@
 {{- if not $config.tokens -}}
 {{- $_ := unset $config "tokens" -}}
 {{- end -}}
+{{- if not $config.tracing -}}
+{{- $_ := unset $config "tracing" -}}
+{{- end -}}
 {{- if not $config.listen.tls -}}
 {{- $_ := unset $config.listen "tls" -}}
 {{- end -}}
@@ -98,6 +101,9 @@ networkPolicy.store: where the store is
 {{- end }}
 {{- if and (hasPrefix "https://" ($config.tokens.jwks | default "")) (not $policy.others) }}
 networkPolicy.others: where the keys of config.tokens.jwks are
+{{- end }}
+{{- if and $config.tracing (not $policy.others) }}
+networkPolicy.others: where the collector of config.tracing is
 {{- end }}
 {{- if not $policy.vendors }}
 {{- range $name, $backend := $config.backends }}

@@ -54,7 +54,7 @@ def _narrow(definitions: Node, settings: Node) -> None:
         "not": {"pattern": "password="},
     }
     store["directory"] = {"type": "string", "pattern": r"^/[^\s:]+$", "not": {"pattern": "^/(etc|run)/gateway(/|$)"}}
-    for section, name in ((listen, "tls"), (settings["properties"], "tokens")):
+    for section, name in ((listen, "tls"), (settings["properties"], "tokens"), (settings["properties"], "tracing")):
         section[name]["anyOf"].append({"type": "object", "maxProperties": 0})  # {}: what a null would say
 
 

@@ -35,7 +35,7 @@ def test_values_mirror_the_settings() -> None:
     """Every section with its defaults, as the models have them; what differs in a cluster is named here."""
     differs = {"store": {"url": FROM_SECRET, "directory": "/data"}}
     secret = mistakes.secret_names(Settings) - {"url"}
-    assert VALUES["config"].keys() == Settings.model_fields.keys() == SAMPLE.keys() | {"tokens"}
+    assert VALUES["config"].keys() == Settings.model_fields.keys() == SAMPLE.keys() | {"tokens", "tracing"}
     for name, section in SECTIONS.items():
         told = VALUES["config"][name]
         assert told.keys() == section.model_fields.keys() - secret, name
@@ -163,6 +163,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
         {"config__tokens": {"issuer": "a", "audience": "b", "jwks": "https://idp.example/keys"}},
         "networkPolicy.others:",
     ),
+    ("small", {"config__tracing": {"endpoint": "https://collector.example/v1/traces"}}, "networkPolicy.others:"),
     ("small", {"ingress__enabled": True}, "ingress.tlsSecret:"),
     ("small", {"ingress__enabled": True}, "networkPolicy.callers:"),
     ("small", {"httpRoute__enabled": True}, "httpRoute.parentRefs:"),
