@@ -1,9 +1,11 @@
 # Everything that is installed comes from the hashed lock; the project itself is built without an index.
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY requirements.lock ./
+# With --build-arg EXTRA=tracing it can send spans; the other lock is the same one and what that needs.
+ARG EXTRA=
+COPY requirements.lock requirements-tracing.lock ./
 RUN python -m venv --without-pip /venv \
- && python -m pip --python /venv/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements.lock
+ && python -m pip --python /venv/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r "requirements${EXTRA:+-$EXTRA}.lock"
 COPY pyproject.toml README.md ./
 COPY gateway ./gateway
 # What builds the project does not stay to run it; pip was never in there.

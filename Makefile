@@ -40,6 +40,8 @@ lock: $(VENV)/.dev  ## resolve again what pyproject.toml asks for
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml --extra report --extra tracing --group build --group dev -c requirements.lock \
 		$(addprefix --no-emit-package ,$(UNUSED)) -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		pyproject.toml --extra tracing --group build -c requirements-dev.lock -o requirements-tracing.lock
 
 SBOM ?= dist/redaction-gateway.cdx.json
 

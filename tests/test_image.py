@@ -94,16 +94,32 @@ def test_everything_installed_has_a_hash() -> None:
     assert len(installs) == 2
     locked, own = installs
     assert {"--no-deps", "--require-hashes"} <= set(locked.split())
-    assert "-r requirements.lock" in locked
+    assert '-r "requirements${EXTRA:+-$EXTRA}.lock"' in locked
+    assert "ARG EXTRA=\n" in RECIPE  # none unless somebody asks
     assert "--only-binary :all:" in locked
     assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(own.split())
     assert "index-url" not in RECIPE
 
 
-def test_every_locked_package_has_a_hash() -> None:
+def locked(name: str) -> list[str]:
+    """Each package of a lock, with its hashes."""
+    packages = re.split(r"^(?=[a-z0-9])", (ROOT / name).read_text(), flags=re.MULTILINE)[1:]
+    return [re.sub(r"\n *#.*", "", package).strip() for package in packages]
+
+
+def test_the_lock_with_tracing_is_the_other_and_more() -> None:
+    """The same packages by the same hashes, and what the extra needs as the tests use it."""
+    plain, more, tested = ({*locked(f"requirements{name}.lock")} for name in ("", "-tracing", "-dev"))
+    assert plain < more <= tested
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["tracing"]
+    added = {package.partition("==")[0] for package in more - plain}
+    assert {re.split("[<>=]", one)[0] for one in wanted} <= added
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-tracing.lock"])
+def test_every_locked_package_has_a_hash(name: str) -> None:
     """The lock that the image is built from names a hash for each package, and no index."""
-    lock = (ROOT / "requirements.lock").read_text()
-    packages = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
+    lock, packages = (ROOT / name).read_text(), locked(name)
     assert packages
     assert [package.split()[0] for package in packages if "--hash=sha256:" not in package] == []
     assert "index-url" not in lock
