@@ -43,8 +43,9 @@ _OWN_MEMBERS = re.compile(
 _LOST = '{"event":"log.lost","level":"error","logger":"logs"}\n'
 # What ends a line or moves a terminal's cursor, where the renderer leaves it as it is.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# The access log of the HTTP server prints the request line; one canonical line a request replaces it.
-_SILENCED = ("aiohttp.access",)
+# The access log of the HTTP server prints the request line; one canonical line a request replaces it. The library that
+# sends spans has a word for each of them; that the collector is lost is said once.
+_SILENCED = ("aiohttp.access", "opentelemetry")
 
 
 def configure(*, production: bool, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:

@@ -19,24 +19,27 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import gateway
+from gateway import logs
 from gateway.cards import scrub
 from gateway.tracing import OUTGOING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from multidict import CIMultiDictProxy
     from opentelemetry.trace import Span
 
     from gateway.settings import Tracing
     from gateway.tracing import Said
+
+_log = logs.get("gateway.traces")
 
 SEND_SECONDS = 5.0  # how long one batch is tried, all attempts together
 LAST_SECONDS = 2.0
@@ -77,7 +80,7 @@ def _provider(settings: Tracing, exporter: OTLPSpanExporter, node: str) -> Trace
     )
     provider.add_span_processor(
         BatchSpanProcessor(
-            exporter,
+            Told(exporter),
             max_queue_size=MOST_SPANS,
             schedule_delay_millis=EVERY_MS,
             max_export_batch_size=BATCH_SPANS,
@@ -98,6 +101,26 @@ def _exporter(settings: Tracing) -> OTLPSpanExporter:
         compression=Compression.Gzip,
         session=session,
     )
+
+
+class Told(SpanExporter):
+    """Says once when the collector is lost, and when it is back; the library would say it of every batch."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._up = True
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export(spans)
+        before, self._up = self._up, result is SpanExportResult.SUCCESS
+        if before and not self._up:
+            _log.warning("collector.lost", spans=len(spans))
+        if self._up and not before:
+            _log.info("collector.reached")
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
 
 async def _ended(provider: TracerProvider, exporter: OTLPSpanExporter) -> None:

@@ -63,7 +63,7 @@ async def receiving(*, hangs: bool = False, tls: ssl.SSLContext | None = None) -
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     port = runner.addresses[0][1]
-    receiver.url = f"{'https' if tls else 'http'}://localhost:{port}/v1/traces"
+    receiver.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1/traces"
     try:
         yield receiver
     finally:

@@ -7,17 +7,21 @@ import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, get_current_span
+from papers import Authority
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from pydantic import ValidationError
 from receiver import CLIENT, SERVER, attributes, receiving
+from structlog.testing import capture_logs
 from traced import place
 
 from gateway import otel, tracing
+from gateway.certificates import server_context
 from gateway.cli import exits
 from gateway.metrics import CONTENT_TYPE
 from gateway.sandbox import demo
@@ -25,6 +29,7 @@ from gateway.sandbox.faults import FaultKind
 from gateway.settings import ConfigurationError, Tracing
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping, Sequence
     from pathlib import Path
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -175,12 +180,23 @@ async def test_a_collector_that_hangs_stops_nothing(short_dir: Path, monkeypatch
 
 
 async def test_a_collector_that_is_not_there_stops_nothing(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one that hangs."""
+    """As one that hangs; that it is lost is said once."""
     monkeypatch.setattr(otel, "LAST_SECONDS", 0.2)
+    monkeypatch.setattr(otel, "SEND_SECONDS", 0.1)
+    monkeypatch.setattr(otel, "BATCH_SPANS", 4)
     async with receiving() as receiver:
         url = receiver.url
-    async with place(short_dir, endpoint=url) as gateway:
-        assert (await gateway.ask("PUT"))[0] == 200
+    with capture_logs() as lines:
+        async with place(short_dir, endpoint=url) as gateway:
+            assert {(await gateway.ask("PUT"))[0] for _ in range(10)} == {200}
+            async with asyncio.timeout(30):
+                while not said(lines):  # noqa: ASYNC110 -- a thread of the library's says it
+                    await asyncio.sleep(0.02)
+    assert said(lines) == ["collector.lost"]
+
+
+def said(lines: Sequence[MutableMapping[str, Any]]) -> list[str]:
+    return [line["event"] for line in lines if line["event"].startswith("collector.")]
 
 
 async def test_exemplars_lead_from_the_latencies_to_the_trace(short_dir: Path) -> None:
@@ -266,3 +282,42 @@ def test_with_the_extra_the_setting_is_none(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tracing, "_NEEDED", ("opentelemetry.sdk", "opentelemetry.exporter.nothing"))
     with pytest.raises(ConfigurationError):
         tracing.checked(wanted)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"endpoint": "http://collector.example/v1/traces"},
+        {"endpoint": "https://user:hunter2@collector.example/v1/traces"},
+        {"endpoint": "https://collector.example/v1/traces?key=hunter2"},
+        {"endpoint": "https://collector.example/v1/traces", "sample_ratio": 1.5},
+        {"endpoint": "https://collector.example/v1/traces", "ca_file": "/nowhere"},
+        {},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    """In the clear to another machine, credentials in the address, shares above all, files that are not there."""
+    with pytest.raises(ValidationError) as refused:
+        Tracing.model_validate(wrong)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_plain_http_goes_elsewhere_only_by_name() -> None:
+    """The operator's own decision."""
+    assert Tracing(endpoint="http://collector.example/v1/traces", plaintext=True).sample_ratio == 0.01
+
+
+async def test_a_collector_is_known_by_its_authority(short_dir: Path, tmp_path: Path) -> None:
+    """The one that `ca_file` names gets spans, another one gets nothing, and the mute is proven all the same."""
+    authority, (stranger, _) = Authority(), Authority("stranger").written(tmp_path, "stranger")
+    known, _ = authority.written(tmp_path, "authority")
+    async with receiving(
+        tls=server_context(*authority.signs("collector").written(tmp_path, "collector"), None)
+    ) as receiver:
+        async with place(short_dir, endpoint=receiver.url, ca_file=known) as gateway:
+            assert (await gateway.ask("PUT"))[0] == 200
+        assert receiver.spans
+        receiver.bodies.clear()
+        async with place(short_dir / "b", endpoint=receiver.url, ca_file=stranger) as gateway:
+            assert (await gateway.ask("PUT"))[0] == 200
+        assert receiver.bodies == []
