@@ -147,6 +147,7 @@ async def test_it_follows_whole_or_not_at_all(mount: Mount, store: RedisStore) -
         return metrics.registry.get_sample_value("configuration_valid")
 
     async with admission.working(store, None):
+        assert metrics.registry.get_sample_value("token_keys_fresh") == 1  # without an issuer nothing is stale
         assert isinstance(await admission.authenticator.authenticate(first.text, None, NOW), Principal)
         assert "crm" not in admission
         jwks = mount.file.with_name("jwks.json")

@@ -49,10 +49,18 @@ def slow(quick: str, every: str) -> Series:
 
 def pods(available: str) -> Series:
     """Of three."""
-    which = 'namespace="desk",deployment="eu-redaction-gateway"'
+    which = 'namespace="desk",statefulset="eu-redaction-gateway"'
     return {
-        f"kube_deployment_status_replicas_available{{{which}}}": available,
-        f"kube_deployment_spec_replicas{{{which}}}": "3x40",
+        f"kube_statefulset_status_replicas_available{{{which}}}": available,
+        f"kube_statefulset_replicas{{{which}}}": "3x40",
+    }
+
+
+def deployed(available: str) -> Series:
+    """The same without the chart."""
+    return {
+        name.replace("statefulset_replicas", "statefulset_spec_replicas").replace("statefulset", "deployment"): values
+        for name, values in pods(available).items()
     }
 
 
@@ -224,11 +232,22 @@ CASES = (
         alert="RedactionPodsMissing",
         severity="warning",
         at="8m",
-        labels={"namespace": "desk", "deployment": "eu-redaction-gateway"},
+        labels={"namespace": "desk", "statefulset": "eu-redaction-gateway"},
         fires=pods("3 2x40"),
         quiet={
             "all there": pods("3x40"),
             "a roll-out of four minutes": pods("3 2x16 3x40"),
+        },
+    ),
+    Case(
+        alert="RedactionPodsMissing",
+        severity="warning",
+        at="8m",
+        labels={"namespace": "desk", "deployment": "eu-redaction-gateway"},
+        fires=deployed("3 2x40"),
+        quiet={
+            "all there": deployed("3x40"),
+            "a roll-out of four minutes": deployed("3 2x16 3x40"),
         },
     ),
     Case(

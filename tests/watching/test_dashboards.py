@@ -25,7 +25,9 @@ NAMES = sorted(ALL)
 WIDTH = 24
 # What process_* has beyond it that nobody needs to look at.
 JUSTIFIED = {"process_virtual_memory_bytes": "reserved, not used: what is used is the resident part"}
-FOREIGN = {"up", "ALERTS", "kube_deployment_status_replicas_available", "kube_deployment_spec_replicas"}
+FOREIGN = {"up", "ALERTS"}
+FOREIGN |= {"kube_statefulset_status_replicas_available", "kube_statefulset_replicas"}
+FOREIGN |= {"kube_deployment_status_replicas_available", "kube_deployment_spec_replicas"}
 
 
 def board(name: str) -> dict[str, Any]:
