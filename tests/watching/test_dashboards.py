@@ -142,7 +142,7 @@ def test_every_metric_is_looked_at() -> None:
 
 def process() -> set[str]:
     metrics = Metrics({}, version="1")
-    return {*re.findall(r"^(process_\w+) ", metrics.render().decode(), re.MULTILINE)}
+    return {*re.findall(r"^(process_\w+) ", metrics.render().body.decode(), re.MULTILINE)}
 
 
 def test_no_expression_asks_for_what_is_not_there() -> None:
