@@ -50,8 +50,11 @@ from gateway.web.server import Bind, listening
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from aiohttp import web
+
     from gateway.audit.device import Recalled
     from gateway.auth.notices import Notices
+    from gateway.metrics import Page
     from gateway.model import Redaction
     from gateway.reload import Configuration
     from gateway.settings import Settings
@@ -66,17 +69,29 @@ SHUTDOWN_SECONDS = 10.0
 @dataclass(slots=True, kw_only=True)
 class Running:
     """A gateway that serves. `port` and `admin_port` are the real ones; `ready` is True from when requests are taken
-    until it is to stop."""
+    until it is to stop. `counted` gives its metrics, for who accepts this."""
 
     port: int
     admin_port: int
+    counted: Callable[[str], Page]
     ready: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """The place of one worker among several: the port that it shares, and the store where that is not its own to start
+    ("": as configured). It has no admin port: its keeper answers there."""
+
+    port: int
+    store: str = ""
+
+
 @asynccontextmanager
-async def running(settings: Settings, configuration: Configuration | None = None) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, configuration: Configuration | None = None, post: Post | None = None
+) -> AsyncIterator[Running]:
     """Serve while the block runs; at its end the work under way is finished. Who may call follows `configuration`
-    as it changes, the rest is as `settings` have it.
+    as it changes, the rest is as `settings` have it. `post`: as one of several.
 
     Raises `StoreUnfit` for a store that must not be used, `StoreUnavailable` when the embedded one does not start,
     `ConfigurationError` for spans without what makes them.
@@ -85,7 +100,7 @@ async def running(settings: Settings, configuration: Configuration | None = None
         clock = Clock()
         tracer = await stack.enter_async_context(tracing.traced(settings.tracing, node=_node()))
         metrics = _metrics(settings, tracer)
-        raw = await _store(settings, stack)
+        raw = await _store(settings, post, stack)
         watch = StoreWatch(raw, node=_node(), metrics=metrics)
         await stack.enter_async_context(watch.watching())
         await stack.enter_async_context(Skew(raw, clock=clock, metrics=metrics).watching())
@@ -114,15 +129,14 @@ async def running(settings: Settings, configuration: Configuration | None = None
         _noticed(admission.notices, watch, journal, parts.recorders)
         live = Live()
         await stack.enter_async_context(live.hearing(watch.store))
-        state = Running(port=0, admin_port=0)
-        state.admin_port = await stack.enter_async_context(_admin(settings, state, metrics))
-        state.port = await stack.enter_async_context(
-            _public(settings, parts, watch.store, live, admission, certificates)
-        )
+        state = Running(port=0, admin_port=0, counted=metrics.render)
+        if post is None:
+            state.admin_port = await stack.enter_async_context(_admin(settings, state))
+        app = _public(settings, parts, watch.store, live, admission)
+        state.port = await stack.enter_async_context(listening(app, _bind(settings, certificates, post)))
         await admission.notices.process(EntryType.GATEWAY_STARTED)
         state.ready = True
-        _log.info("gateway.started", port=state.port, admin_port=state.admin_port, version=gateway.__version__)
-        stack.callback(_log.info, "gateway.stopped")
+        _told(state, post, stack)
         try:
             yield state
         finally:
@@ -144,9 +158,16 @@ def _metrics(settings: Settings, tracer: Tracer) -> Metrics:
     return metrics
 
 
-async def _store(settings: Settings, stack: AsyncExitStack) -> RedisStore:
-    url = settings.store.url.get_secret_value()
-    if settings.store.embedded:
+def _told(state: Running, post: Post | None, stack: AsyncExitStack) -> None:
+    name = "gateway" if post is None else "worker"
+    admin = {"admin_port": state.admin_port} if post is None else {}
+    _log.info(f"{name}.started", port=state.port, **admin, version=gateway.__version__)
+    stack.callback(_log.info, f"{name}.stopped")
+
+
+async def _store(settings: Settings, post: Post | None, stack: AsyncExitStack) -> RedisStore:
+    url = post.store if post is not None and post.store else settings.store.url.get_secret_value()
+    if settings.store.embedded and post is None:
         server = EmbeddedServer(settings.store.directory)
         await server.start()
         stack.push_async_callback(server.stop)
@@ -252,18 +273,15 @@ def _tools(settings: Settings, store: Store, clock: Clock, metrics: Metrics, jou
 
 
 @asynccontextmanager
-async def _admin(settings: Settings, state: Running, metrics: Metrics) -> AsyncIterator[int]:
-    app = build_admin(ready=lambda: state.ready, metrics=metrics.render)
+async def _admin(settings: Settings, state: Running) -> AsyncIterator[int]:
+    app = build_admin(ready=lambda: state.ready, metrics=state.counted)
     listen = settings.listen
     async with listening(app, Bind(host=listen.admin_host, port=listen.admin_port, grace_seconds=1.0)) as port:
         yield port
 
 
-@asynccontextmanager
-async def _public(
-    settings: Settings, parts: Tools, store: Store, live: Live, admission: Admission, certificates: Certificates
-) -> AsyncIterator[int]:
-    app = build_app(
+def _public(settings: Settings, parts: Tools, store: Store, live: Live, admission: Admission) -> web.Application:
+    return build_app(
         service=Service(parts, store),
         changes=live,
         authenticator=admission.authenticator,
@@ -276,10 +294,17 @@ async def _public(
             trusted_proxies=settings.listen.trusted_proxies,
         ),
     )
+
+
+def _bind(settings: Settings, certificates: Certificates, post: Post | None) -> Bind:
     listen = settings.listen
-    bind = Bind(host=listen.host, port=listen.port, tls=certificates.context, grace_seconds=SHUTDOWN_SECONDS)
-    async with listening(app, bind) as port:
-        yield port
+    return Bind(
+        host=listen.host,
+        port=listen.port if post is None else post.port,
+        reuse_port=post is not None,
+        tls=certificates.context,
+        grace_seconds=SHUTDOWN_SECONDS,
+    )
 
 
 def _node() -> str:

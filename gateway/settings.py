@@ -74,7 +74,8 @@ class Listen(Section):
     """TCP port for health and metrics, which need no key: never publish it; 0 takes a free one. Default 9090."""
 
     workers: int = Field(default=1, ge=1, le=64)
-    """Processes that share the port. Default 1: one saturates a core only above a thousand mutes a second."""
+    """Processes that share the port; one more keeps them and answers on the admin port for all. Default 1: a core is a
+    busy contact centre's; more pods also outlive a machine."""
 
     tls: Tls | None = None
     """Certificate of the API. Default none: TLS ends in front of the gateway."""

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-from typing import TYPE_CHECKING
 
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import TypeAdapter
-from readme import PROGRAM, limit, modules, table, words
+from readme import limit, modules, table, words
 
 from gateway import inventory
 from gateway.asks import Code
 from gateway.auth.scopes import Scope
 from gateway.backends.registry import AnyBackendSettings
 from gateway.backends.settings import BackendSettings
-from gateway.cli import exits
 from gateway.metrics import Metrics
 from gateway.model import Action, Parties, Vendor
 from gateway.sandbox.fakes import FAKES
 from gateway.web.problems import KINDS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 # ── the API ──
 
@@ -101,25 +93,6 @@ def test_settings_without_effect_are_told() -> None:
     assert set(told) <= {found.path for found in inventory.documented()}
     readers = "\n".join(text for _, text in modules("settings.py", "rules.py", "inventory.py"))
     assert [path for path in told if re.search(rf"\.{path.rpartition('.')[2]}\b", readers)] == []
-
-
-def test_several_workers_are_refused(tmp_path: Path) -> None:
-    """What the limits say is refused at start is refused, as a mistake in the configuration."""
-    assert words(limit("refused at start")) == ["listen.workers"]
-    file = tmp_path / "gateway.yaml"
-    account = {"vendor": "genesys", "base_url": "https://gws.example", "username": "a", "password": "b"}
-    listen = {"host": "127.0.0.1", "port": 0, "admin_host": "127.0.0.1", "admin_port": 0, "workers": 2}
-    tree = {
-        "environment": "development",
-        "listen": listen,
-        "store": {"directory": str(tmp_path)},
-        "backends": {"gws": account},
-        "routes": [{"backends": ["gws"]}],
-    }
-    file.write_text(json.dumps(tree))
-    ran = subprocess.run([PROGRAM, "serve", "--config", file], capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == exits.CONFIGURATION
-    assert ran.stderr.startswith("listen.workers: ")
 
 
 # ── metrics ──

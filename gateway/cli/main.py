@@ -16,7 +16,7 @@ from gateway.settings import ConfigurationError
 from gateway.store.contract import StoreError, StoreUnfit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MODULES = {name: name for name in ("serve", "check", "keys", "audit", "sandbox")} | {"openapi": "describe"}
 
@@ -25,8 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0 fine, 1 something is wrong, 2 usage, 78 configuration."""
     words = sys.argv[1:] if arguments is None else arguments
     parsed = _parser(*words[:1]).parse_args(words)
+    return guarded(lambda: parsed.run(parsed))
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """What `run` gives; what it raises is said, and has an exit code of its own."""
     try:
-        code: int = parsed.run(parsed)
+        return run()
     except ConfigurationError as error:
         for path, message in error.faults:
             sys.stderr.write(f"{path}: {message}\n")
@@ -40,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StoreError as error:
         sys.stderr.write(f"store: {error}\n")
         return WRONG
-    return code
 
 
 def _parser(asked: str = "") -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import hdrs, web
@@ -9,7 +10,7 @@ from aiohttp import hdrs, web
 from gateway.web.headers import COMMON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 
 class Page(Protocol):
@@ -20,7 +21,7 @@ class Page(Protocol):
     def content_type(self) -> str: ...
 
 
-def build_admin(*, ready: Callable[[], bool], metrics: Callable[[str], Page]) -> web.Application:
+def build_admin(*, ready: Callable[[], bool], metrics: Callable[[str], Page | Awaitable[Page]]) -> web.Application:
     """``/livez``, ``/readyz``, ``/metrics``. `ready` says whether a mute could be carried out now: 503 if not;
     `metrics` what was counted, for who accepts this."""
 
@@ -31,7 +32,8 @@ def build_admin(*, ready: Callable[[], bool], metrics: Callable[[str], Page]) ->
         return _said("ready") if ready() else _said("not ready", status=503)
 
     async def metricsz(request: web.Request) -> web.Response:
-        page = metrics(",".join(request.headers.getall(hdrs.ACCEPT, [])))
+        counted = metrics(",".join(request.headers.getall(hdrs.ACCEPT, [])))
+        page = await counted if inspect.isawaitable(counted) else counted
         return web.Response(body=page.body, headers={**COMMON, hdrs.CONTENT_TYPE: page.content_type})
 
     app = web.Application()

@@ -196,5 +196,4 @@ UNSAFE: dict[str, Unsafe] = {
 # Only a process of its own can be started so.
 PROCESS: dict[str, Unsafe] = {
     "lenient-parser": variable("AIOHTTP_NO_EXTENSIONS", "1", setting="AIOHTTP_NO_EXTENSIONS"),
-    "several-workers": at("listen.workers", 2),
 }

@@ -1,0 +1,35 @@
+"""Lines of several processes on one pipe."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from gateway.crew import lines
+
+WRITER = """
+import sys
+from gateway.crew import lines
+stream = lines.shared(1, int(sys.argv[1]))
+for _ in range(60):
+    stream.write(sys.argv[2] * 9000 + "\\n")
+    stream.flush()
+"""
+
+
+def test_no_line_has_another_ones_in_it() -> None:
+    """Two processes write lines longer than a pipe takes in one piece, faster than they are read: each line that comes
+    out is one writer's."""
+    turn = lines.turn()
+    read, write = os.pipe()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(turn), word], stdout=write, pass_fds=[turn])
+        for word in ("a", "b")
+    ]
+    os.close(write)
+    with os.fdopen(read, "rb") as out:
+        found = out.read().splitlines()
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    os.close(turn)
+    assert sorted(found) == [b"a" * 9000] * 60 + [b"b" * 9000] * 60
