@@ -9,17 +9,21 @@ import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field as field_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import cores, field, figures, plan, servers, table
+from bench import cores, field, figures, growth, plan, plot, servers, stall, table
 from bench.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.figures import Figure
+    from bench.growth import Size
     from bench.plan import Plan
+    from bench.stall import Stall
 
 MEMORY = Path("/dev/shm")  # noqa: S108 -- in a directory of our own below it
 
@@ -30,20 +34,35 @@ def main() -> int:
     said.output.mkdir(parents=True, exist_ok=True)
     with _ground(said.output) as ground:
         cores.pin(0, ground.others)
-        rounds = _rounds(ground, plan_, workers=said.workers)
-    found = list(figures.of_rounds(rounds.samples))
-    page = "\n".join(_page(ground, found, rounds)) + "\n"
+        seen = Seen(rounds=_rounds(ground, plan_))
+        _tell("what a scrape does")
+        seen.stall = stall.measured(ground, plan_.scrapes)
+        _tell(f"growth to {plan_.largest:,}")
+        seen.sizes = growth.measured(ground, plan_.largest, plan_.rounds, plan_.asked)
+    page = "\n".join(_page(ground, seen)) + "\n"
     (said.output / "results.md").write_text(page)
+    plot.drawn(seen.rounds.samples, said.output / "results.png")
     sys.stdout.write(page)
-    missed = [one.goal.name for one in found if not one.met]
-    return 1 if missed else 0
+    return 0 if all(one.met for one in seen.figures()) else 1
+
+
+@dataclass(slots=True)
+class Seen:
+    """Everything that was measured."""
+
+    rounds: Rounds
+    stall: Stall | None = None
+    sizes: list[Size] = field_(default_factory=list)
+
+    def figures(self) -> list[Figure]:
+        stalls = [figures.of_stall(self.stall)] if self.stall else []
+        return [*figures.of_rounds(self.rounds.samples), *stalls, *figures.of_growth(self.sizes)]
 
 
 def _said() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quarter of the requests, in at most two minutes")
     parser.add_argument("--smoke", action="store_true", help="a handful of requests, to see that it still runs")
-    parser.add_argument("--workers", action="store_true", help="with a gateway of two workers")
     parser.add_argument("--output", type=Path, default=Path("dist/bench"))
     return parser.parse_args()
 
@@ -62,24 +81,33 @@ def _ground(output: Path) -> Iterator[field.Ground]:
         shutil.rmtree(disk, ignore_errors=True)
 
 
-def _rounds(ground: field.Ground, plan_: Plan, *, workers: bool) -> Rounds:
-    with_node = plan_.disks and servers.has_node()
-    with field.contenders(ground, with_node=with_node, disks=plan_.disks, workers=workers) as contenders:
+def _rounds(ground: field.Ground, plan_: Plan) -> Rounds:
+    _tell("starting everything")
+    with field.contenders(ground, with_node=plan_.whole and servers.has_node(), whole=plan_.whole) as contenders:
         rounds, heats = Rounds(contenders), plan_.heats(frozenset(contenders))
         rounds.warm(heats)
         for number in range(plan_.rounds):
-            sys.stderr.write(f"round {number + 1} of {plan_.rounds}\n")
+            _tell(f"round {number + 1} of {plan_.rounds}")
             rounds.run(heats)
         return rounds
 
 
-def _page(ground: field.Ground, found: list[Figure], rounds: Rounds) -> Iterator[str]:
+def _tell(word: str) -> None:
+    sys.stderr.write(f"bench: {word}\n")
+
+
+def _page(ground: field.Ground, seen: Seen) -> Iterator[str]:
     yield "# What was measured\n"
-    yield from table.ground(ground, rounds)
-    yield ""
-    yield from table.figures(found)
-    yield ""
-    yield from table.cells(rounds.samples)
+    yield from table.ground(ground, seen.rounds)
+    yield "\n## Figures\n"
+    yield from table.figures(seen.figures())
+    yield "\n## What they are made of\n"
+    yield from table.cells(seen.rounds.samples)
+    yield "\n## Growth\n"
+    yield from table.sizes(seen.sizes)
+    if seen.stall:
+        yield ""
+        yield table.stalls(seen.stall)
 
 
 if __name__ == "__main__":

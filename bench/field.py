@@ -39,15 +39,15 @@ class Ground:
 
 
 @contextmanager
-def contenders(ground: Ground, *, with_node: bool, disks: bool, workers: bool) -> Iterator[dict[str, Contender]]:
-    """All of them, running."""
+def contenders(ground: Ground, *, with_node: bool, whole: bool) -> Iterator[dict[str, Contender]]:
+    """All of them, running; if not `whole`, one gateway and the thin service beside it."""
     with ExitStack() as stack:
         vendor = stack.enter_context(servers.vendor(ground.home, core=ground.others))
         stores = {GATEWAY: stack.enter_context(servers.store(ground.home / "store", core=ground.others))}
-        for name, fsync in ((DISK, "always"), (UNSYNCED, "no")) if disks else ():
+        for name, fsync in ((DISK, "always"), (UNSYNCED, "no")) if whole else ():
             stores[name] = stack.enter_context(servers.store(ground.disk / fsync, core=ground.others, fsync=fsync))
         found = [_direct(vendor), *(_bare(_BARE[name], store) for name, store in stores.items())]
-        for name, wish in _wishes(stores, vendor, workers=workers).items():
+        for name, wish in _wishes(stores, vendor, workers=whole).items():
             home = (ground.disk if name in {DISK, UNSYNCED} else ground.home) / f"gateway-{len(found)}"
             found.append(_gateway(name, stack.enter_context(subject.gateway(home, wish, core=ground.mine))))
         thin = {STOCK: servers.stock, NODE: servers.node} if with_node else {STOCK: servers.stock}

@@ -13,11 +13,14 @@ from bench.rounds import PUT, Cell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from bench.growth import Size
     from bench.rounds import Sample
+    from bench.stall import Stall
 
     Samples = Mapping[Cell, Sequence[Sample]]
 
 MANY, SOME = 64, 16
+MANY_OPEN = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,17 @@ def of_rounds(samples: Samples) -> Iterator[Figure]:
     yield from _paired(samples, THROUGHPUT, pair, lambda a, b: a.per_second / b.per_second)
     pair = (Cell(WORKERS, PUT, quick, SOME), gateway)
     yield from _paired(samples, CPU_WORKERS, pair, lambda a, b: a.cpu_us / b.cpu_us)
+
+
+def of_stall(found: Stall) -> Figure:
+    return Figure(goal=STALL, values=found.scrapes_ms)
+
+
+def of_growth(sizes: Sequence[Size]) -> Iterator[Figure]:
+    """Only for as many as the goal speaks of: fewer show nothing."""
+    smallest, largest = sizes[0], sizes[-1]
+    if largest.open >= MANY_OPEN:
+        yield Figure(goal=GROWTH, values=tuple(b / a for a, b in zip(smallest.puts, largest.puts, strict=True)))
 
 
 def _paired(samples: Samples, goal: Goal, cells: tuple[Cell, ...], ratio: Callable[..., float]) -> Iterator[Figure]:

@@ -15,13 +15,16 @@ _DISKS = (DISK, UNSYNCED, BARE_DISK, BARE_UNSYNCED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`share` of the requests of a whole run, in so many rounds; growth up to `largest` open redactions."""
+    """`share` of the requests of a whole run, in so many rounds; growth up to `largest` open redactions, of which so
+    many are `asked` for in a round."""
 
     rounds: int
     share: float
     largest: int
+    asked: int
     scrapes: int
-    disks: bool = True
+    whole: bool = True
+    most: int = MANY
 
     def heats(self, names: frozenset[str]) -> list[Heat]:
         """One round, for those of `names` that run."""
@@ -35,13 +38,16 @@ class Plan:
             (Scene.ANSWER, 1, 100, _DISKS),
             (Scene.ANSWER, SOME, 400, _DISKS),
         ]
-        return [
-            Heat(scene=scene, connections=at_once, count=max(2 * at_once, int(self.share * count)), names=present)
-            for scene, at_once, count, group in wanted
-            if (present := tuple(name for name in group if name in names))
-        ]
+        heats: dict[tuple[Scene, int, tuple[str, ...]], Heat] = {}
+        for scene, connections, count, group in wanted:
+            at_once, present = min(connections, self.most), tuple(name for name in group if name in names)
+            heat = Heat(
+                scene=scene, connections=at_once, count=max(2 * at_once, int(self.share * count)), names=present
+            )
+            heats.setdefault((scene, at_once, present), heat)
+        return [heat for heat in heats.values() if heat.names]
 
 
-WHOLE = Plan(rounds=7, share=1.0, largest=100_000, scrapes=15)
-QUICK = Plan(rounds=3, share=0.25, largest=2_000, scrapes=5)
-SMOKE = Plan(rounds=1, share=0.0, largest=20, scrapes=1, disks=False)
+WHOLE = Plan(rounds=7, share=1.0, largest=100_000, asked=200, scrapes=15)
+QUICK = Plan(rounds=3, share=0.25, largest=2_000, asked=100, scrapes=5)
+SMOKE = Plan(rounds=1, share=0.0, largest=10, asked=8, scrapes=1, whole=False, most=4)

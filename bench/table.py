@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from bench.field import Ground
     from bench.figures import Figure
+    from bench.growth import Size
     from bench.rounds import Cell, Rounds, Sample
+    from bench.stall import Stall
 
 PROOF = {
     Scene.ANSWER: "answer, at once",
@@ -45,6 +47,23 @@ def cells(samples: Mapping[Cell, Sequence[Sample]]) -> Iterator[str]:
         used = f"{cpu:.0f}" if cpu else "not counted"
         asked = f"{cell.name} | {cell.method} | {PROOF[cell.scene]} | {cell.connections}"
         yield f"| {asked} | {used} | {p50:.2f} | {p99:.2f} | {rate:.0f} |"
+
+
+def sizes(found: Sequence[Size]) -> Iterator[str]:
+    yield "| open | CPU µs: PUT | GET | a look | longest turn ms | KiB each: gateway | store |"
+    yield "|---|---|---|---|---|---|---|"
+    for one in found:
+        cpu = f"{one.put_us:.0f} | {one.get_us:.0f} | {one.look_us:.0f}"
+        yield f"| {one.open:,} | {cpu} | {one.turn_ms:.1f} | {one.gateway_kib:.1f} | {one.store_kib:.1f} |"
+
+
+def stalls(found: Stall) -> str:
+    """What a scrape does to the loop."""
+    scrape = statistics.median(found.scrapes_ms)
+    return (
+        f"A scrape of {found.series:,} series: the longest turn of the loop is {scrape:.1f} ms; while nobody asks it "
+        f"is {found.calm_ms:.1f} ms."
+    )
 
 
 def ground(on: Ground, rounds: Rounds) -> Iterator[str]:

@@ -33,7 +33,9 @@ UNFIT = "import sys; sys.exit(78)"
 
 def settings(tmp_path: Path) -> Settings:
     listen = Listen(host="127.0.0.1", port=0, admin_host="127.0.0.1", admin_port=0, workers=2)
-    return Settings.model_construct(listen=listen, store=Store(url="redis://127.0.0.1:1", directory=tmp_path))
+    return Settings.model_construct(
+        backends={}, routes=(), listen=listen, store=Store(url="redis://127.0.0.1:1", directory=tmp_path)
+    )
 
 
 def kept(script: str, tmp_path: Path) -> Keeper:
