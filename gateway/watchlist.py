@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from gateway.backoff import LONGEST_SECONDS
 from gateway.evidence import counted, pending, protected, proven, state
+from gateway.oldest import Oldest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from gateway.evidence import Policy
     from gateway.metrics import Metrics
     from gateway.model import CallKey, RecorderState, Redaction
@@ -36,62 +35,101 @@ class Watched:
 
 
 class Watchlist:
-    """`forgotten_ms`: an open redaction as old as that is one that somebody forgot to end."""
+    """`forgotten_ms`: an open redaction as old as that is one that somebody forgot to end.
+
+    What is published twice a second is kept up to date call by call: were all looked at each time, every request would
+    wait the longer for that the more are open.
+    """
 
     def __init__(self, *, policy: Policy, forgotten_ms: int, metrics: Metrics) -> None:
         self._policy = policy
         self._forgotten_ms = forgotten_ms
         self._metrics = metrics
         self._watched: dict[CallKey, Watched] = {}
+        self._looked: Oldest[CallKey] = Oldest()  # when those were looked at that are proven
+        self._looked_unproven: Oldest[CallKey] = Oldest()
+        self._states: Counter[RecorderState] = Counter()
+        self._wanting: Counter[str] = Counter()
+        self._ages: Oldest[CallKey] = Oldest()
+        self._fresh: Oldest[CallKey] = Oldest()  # those that nobody has forgotten yet
+        self._unprotected: Oldest[CallKey] = Oldest()
         self._published_at: int | None = None
 
     def saw(self, redaction: Redaction, *, now: int) -> None:
         """This is how the call was found at `now` (ms)."""
+        before = self._take_out(redaction.key)
         if not redaction.open:
-            self._watched.pop(redaction.key, None)
             return
         waits = pending(redaction, now=now)  # nothing is recorded yet
         safe = waits or protected(redaction, now=now, policy=self._policy)
-        self._watched[redaction.key] = Watched(
-            state=state(redaction),
-            requested_at=redaction.requested_at,
-            unprotected_since=None if safe else self._since(redaction, now),
-            unproven=()
-            if waits
-            else tuple(
-                recorder.backend
-                for recorder in counted(redaction)
-                if not proven(redaction, recorder, now=now, policy=self._policy)
+        self._put_in(
+            redaction.key,
+            Watched(
+                state=state(redaction),
+                requested_at=redaction.requested_at,
+                unprotected_since=None if safe else self._since(redaction, before, now),
+                unproven=()
+                if waits
+                else tuple(
+                    recorder.backend
+                    for recorder in counted(redaction)
+                    if not proven(redaction, recorder, now=now, policy=self._policy)
+                ),
+                looked_at=now,
             ),
-            looked_at=now,
         )
 
-    def _since(self, redaction: Redaction, now: int) -> int:
+    def _since(self, redaction: Redaction, before: Watched | None, now: int) -> int:
         """Unprotected from the first request on, or from now when it once was, or has waited for its call."""
-        before = self._watched.get(redaction.key)
         if before is not None:
             return before.unprotected_since or now
         return redaction.requested_at if redaction.exposure_ms is None else now
 
+    def _put_in(self, key: CallKey, one: Watched) -> None:
+        self._watched[key] = one
+        (self._looked_unproven if one.unproven else self._looked).put(key, one.looked_at)
+        self._states[one.state] += 1
+        self._wanting.update(one.unproven)
+        self._ages.put(key, one.requested_at)
+        self._fresh.put(key, one.requested_at)
+        if one.unprotected_since is not None:
+            self._unprotected.put(key, one.unprotected_since)
+
+    def _take_out(self, key: CallKey) -> Watched | None:
+        one = self._watched.pop(key, None)
+        if one is not None:
+            self._states[one.state] -= 1
+            self._wanting.subtract(one.unproven)
+            for times in (self._looked, self._looked_unproven, self._ages, self._fresh, self._unprotected):
+                times.drop(key)
+        return one
+
     def publish(self, *, now: int) -> None:
         """Set the gauges; add to the unprotected seconds what has passed since the last time."""
         self._forget(now)
-        watched = self._watched.values()
+        while (fresh := self._fresh.least()) is not None and now - fresh[1] >= self._forgotten_ms:
+            self._fresh.drop(fresh[0])
         self._metrics.open_redactions(
-            Counter(one.state for one in watched),
-            oldest_open_seconds=_age(now, (one.requested_at for one in watched)),
-            oldest_unprotected_seconds=_age(
-                now, (one.unprotected_since for one in watched if one.unprotected_since is not None)
-            ),
-            forgotten=sum(now - one.requested_at >= self._forgotten_ms for one in watched),
+            self._states,
+            oldest_open_seconds=_age(now, self._ages),
+            oldest_unprotected_seconds=_age(now, self._unprotected),
+            forgotten=len(self._ages) - len(self._fresh),
         )
         passed = (now - (self._published_at or now)) / 1000
         self._published_at = now
-        for backend, calls in Counter(name for one in watched for name in one.unproven).items():
+        for backend, calls in self._wanting.items():
             self._metrics.unprotected(backend, max(0.0, passed) * calls)
 
     def _forget(self, now: int) -> None:
-        self._watched = {key: one for key, one in self._watched.items() if self._is_due(one, now)}
+        """Those that were looked at longest ago come first; all of them are asked only where the clock was set back."""
+        if self._published_at is not None and now < self._published_at:
+            for key in [key for key, one in self._watched.items() if not self._is_due(one, now)]:
+                self._take_out(key)
+            for key, one in self._watched.items():  # none that was forgotten by the clock as it was need be so now
+                self._fresh.put(key, one.requested_at)
+        for times in (self._looked, self._looked_unproven):
+            while (first := times.least()) is not None and not self._is_due(self._watched[first[0]], now):
+                self._take_out(first[0])
 
     def _is_due(self, one: Watched, now: int) -> bool:
         """It need not have been looked at again yet. One that is not proven may rest longer than the others, and is
@@ -100,5 +138,6 @@ class Watchlist:
         return -FORGET_MS <= now - one.looked_at <= rest + self._policy.deadline_ms + FORGET_MS
 
 
-def _age(now: int, times: Iterable[int]) -> float:
-    return max((now - min(known)) / 1000, 0.0) if (known := list(times)) else 0.0
+def _age(now: int, times: Oldest[CallKey]) -> float:
+    least = times.least()
+    return max((now - least[1]) / 1000, 0.0) if least else 0.0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import sys
+from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +27,9 @@ from gateway.model import (
     Vendor,
 )
 from gateway.watchlist import FORGET_MS, Watchlist
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 POLICY = Policy(reassert_ms=5_000, deadline_ms=2_500)
 KEPT_MS = POLICY.reassert_ms + POLICY.deadline_ms + FORGET_MS
@@ -233,3 +240,58 @@ def test_one_that_has_waited_too_long_is_unprotected(pod: Pod) -> None:
     pod.saw(waiting(since=NOW - NEXT_CALL_MS))
     pod.after(1_000)
     assert pod.value(UNPROTECTED) == 61
+
+
+def test_what_is_published_is_what_a_look_at_all_would_find(pod: Pod) -> None:
+    """Calls that open, fail, recover, close, are forgotten and come again, under a clock that now and then
+    is set back: every gauge is what counting them one by one gives."""
+    chance = random.Random(7)  # noqa: S311 -- no secret
+    known: dict[str, tuple[Redaction, int, bool]] = {}
+    for _ in range(800):
+        call = f"c{chance.randrange(60)}"
+        bare = chance.random() < 0.3
+        one = redaction(recorder(seen_at=None if bare else pod.now), call_id=call)
+        one = replace(one, requested_at=pod.now - chance.randrange(2 * FORGOTTEN_MS))
+        if chance.random() < 0.2:
+            pod.saw(closed(call))
+            known.pop(call, None)
+        else:
+            pod.saw(one)
+            known[call] = one, pod.now, bare
+        pod.after(chance.choice([0, 0, 40, 300, 2_500, -700]))
+        known = {
+            name: (it, at, bare)
+            for name, (it, at, bare) in known.items()
+            if -FORGET_MS <= pod.now - at <= (LONG_KEPT_MS if bare else KEPT_MS)
+        }
+        found = [it for it, _, _ in known.values()]
+        assert pod.open() == Counter("unknown" if bare else "muted" for _, _, bare in known.values())
+        assert pod.value(OPEN) == max([0.0, *((pod.now - it.requested_at) / 1000 for it in found)])
+        assert pod.value("redaction_forgotten") == sum(pod.now - it.requested_at >= FORGOTTEN_MS for it in found)
+
+
+def steps(pod: Pod) -> int:
+    """Lines of code that are run to publish once."""
+    count = 0
+
+    def trace(_frame: FrameType, _event: str, _argument: object) -> object:
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)  # type: ignore[arg-type]  # -- it gives itself
+    pod.watchlist.publish(now=pod.now)
+    sys.settrace(before)
+    return count
+
+
+def test_publishing_costs_the_same_however_many_are_open(pod: Pod) -> None:
+    """Every request waits while the gauges are set."""
+    few, many = pod, Pod()
+    for one, count in ((few, 5), (many, 5_000)):
+        for number in range(count):
+            one.saw(redaction(call_id=f"c{number}"))
+        one.after(0)
+    assert sum(many.open().values()) == 5_000
+    assert steps(many) == steps(few)
