@@ -42,6 +42,7 @@ CLOSE_SECONDS = 2.0
 ACKS = 64  # of a bucket: some seconds' worth on a busy day
 NOTES = 4_096  # on their way to be confirmed
 KEPT_BYTES = 64 * 2**20  # files beyond this go, once the store has all of theirs
+ROOM = 4  # or so many times what is open: with less, more would be written again than there is news
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,12 +265,17 @@ class Journal:
         """Drop the oldest files beyond the limit, none that the store lacks something of; open redactions whose
         newest state stands in one of them are written again first."""
         total, unstored = self._segments.total_bytes(), set(self._unstored.values())
+        kept = max(self._kept_bytes, ROOM * self._open_bytes())
         for path in self._segments.files()[:-1]:
-            if total <= self._kept_bytes or path.name in unstored:
+            if total <= kept or path.name in unstored:
                 return
             self._carry_over(path.name)
             total -= path.stat().st_size
             self._segments.drop(path)
+
+    def _open_bytes(self) -> int:
+        """What the open redactions alone take."""
+        return sum(len(kept.state) for _, kept in list(self._open.values()))
 
     def _carry_over(self, file: str) -> None:
         kept = {key: kept for key, (where, kept) in list(self._open.items()) if where == file}

@@ -9,6 +9,7 @@ import shutil
 import signal
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,13 +18,14 @@ from notes import files, made, note, only, opened, recalled
 
 from gateway.audit.device import NoJournal
 from gateway.audit.journal import Journal
-from gateway.audit.note import Ack, Void
+from gateway.audit.note import Ack, Kept, Void
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from gateway.audit.device import Recalled
+    from gateway.audit.note import Line
 
 
 ACK = Ack(op="op1", bucket=3, seq=7, link="ab" * 32)
@@ -407,6 +409,29 @@ async def test_files_rotate_and_only_what_the_store_has_goes(tmp_path: Path) -> 
     found = await recalled(tmp_path)
     assert [one.op for one in found.notes] == ["lacking"]
     assert [kept.call_id for kept in found.states] == ["old"]
+
+
+async def test_however_many_are_open_more_is_new_than_written_again(tmp_path: Path) -> None:
+    """Open redactions that take more room than the files may have: what is carried over stays less than what comes, or
+    the journal would write nothing else, and every mute would wait for it."""
+    journal, carried = made(tmp_path, segment_bytes=2_000, kept_bytes=6_000), 0
+    append = journal._segments.append
+
+    def counting(lines: Sequence[Line], *, durable: bool) -> str:
+        nonlocal carried
+        carried += sum(isinstance(line, Kept) for line in lines)
+        return append(lines, durable=durable)
+
+    async with opened(journal):
+        journal._segments.append = counting  # type: ignore[method-assign]  # -- to count what is written
+        for n in range(40):
+            await journal.write(replace(note(f"open{n}", call_id=f"open{n}"), state=b'"%s"' % (b"s" * 400)))
+            journal.tell(Ack(op=f"open{n}", bucket=3, seq=n, link="00" * 32))
+        for n in range(300):
+            await journal.write(note(f"op{n}", open_=False))
+            journal.tell(Ack(op=f"op{n}", bucket=3, seq=n + 40, link=f"{n:064x}"))
+    assert 0 < carried < 300
+    assert len((await recalled(tmp_path)).states) == 40
 
 
 async def test_what_a_bucket_confirmed_can_be_read_again(tmp_path: Path) -> None:
