@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bench.figures import Figure
     from bench.growth import Size
+    from bench.listeners import Listening
     from bench.plan import Plan
     from bench.stall import Stall
 
@@ -38,7 +39,7 @@ def main() -> int:
         _tell("what a scrape does")
         seen.stall = stall.measured(ground, plan_.scrapes)
         _tell(f"growth to {plan_.largest:,}")
-        seen.sizes = growth.measured(ground, plan_.largest, plan_.rounds, plan_.asked)
+        seen.sizes, seen.listening = growth.measured(ground, plan_.largest, plan_.rounds, plan_.asked)
     page = "\n".join(_page(ground, seen)) + "\n"
     (said.output / "results.md").write_text(page)
     plot.drawn(seen.rounds.samples, said.output / "results.png")
@@ -53,6 +54,7 @@ class Seen:
     rounds: Rounds
     stall: Stall | None = None
     sizes: list[Size] = field_(default_factory=list)
+    listening: Listening | None = None
 
     def figures(self) -> list[Figure]:
         stalls = [figures.of_stall(self.stall)] if self.stall else []
@@ -108,6 +110,9 @@ def _page(ground: field.Ground, seen: Seen) -> Iterator[str]:
     if seen.stall:
         yield ""
         yield table.stalls(seen.stall)
+    if seen.listening:
+        yield ""
+        yield table.listening(seen.listening)
 
 
 if __name__ == "__main__":

@@ -49,10 +49,14 @@ def at_gateway(method: str, scene: Scene, call: str, key: str) -> bytes:
 
 
 def _body(scene: Scene, call: str) -> dict[str, object]:
+    return {"reason": "card-entry", **target(scene, call)}
+
+
+def target(scene: Scene, call: str) -> dict[str, object]:
+    """All that has to be known for one exchange to do."""
     if scene.readback:
-        return {"reason": "card-entry"}
-    target = {"call_id": call, "extension": EXTENSION, "view_id": "01"}
-    return {"reason": "card-entry", "targets": {BACKENDS[scene]: target}}
+        return {}
+    return {"targets": {BACKENDS[scene]: {"call_id": call, "extension": EXTENSION, "view_id": "01"}}}
 
 
 def at_vendor(call: str) -> bytes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from redis import Redis
 
-from bench import asks, load, servers, stall, subject
+from bench import asks, listeners, load, servers, stall, subject
 from bench.accounting import cpu_seconds, resident_bytes
 from bench.asks import TENANT, Scene
 from bench.subject import Wish
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.field import Ground
+    from bench.listeners import Listening
     from bench.servers import Server
     from bench.subject import Subject
 
@@ -132,8 +133,9 @@ class House:
         )
 
 
-def measured(ground: Ground, largest: int, rounds: int, asked: int) -> list[Size]:
-    """At the smallest number of open redactions, at a middle one, and at the largest; `asked` requests a round."""
+def measured(ground: Ground, largest: int, rounds: int, asked: int) -> tuple[list[Size], Listening]:
+    """At the smallest number of open redactions, at a middle one, and at the largest; `asked` requests a round. At the
+    middle one also what listeners cost."""
     with ExitStack() as stack:
         vendor = stack.enter_context(servers.vendor(ground.home, core=ground.others))
         houses: list[House] = []
@@ -148,4 +150,6 @@ def measured(ground: Ground, largest: int, rounds: int, asked: int) -> list[Size
         for _ in range(rounds):
             for house in random.sample(houses, len(houses)):
                 house.round(asked)
-        return [house.size() for house in houses]
+        sizes = [house.size() for house in houses]
+        middle = houses[min(1, len(houses) - 1)]
+        return sizes, listeners.measured(middle.gateway, Scene.ANSWER, middle.calls)

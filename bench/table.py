@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bench.field import Ground
     from bench.figures import Figure
     from bench.growth import Size
+    from bench.listeners import Listening
     from bench.rounds import Cell, Rounds, Sample
     from bench.stall import Stall
 
@@ -63,6 +64,15 @@ def stalls(found: Stall) -> str:
     return (
         f"A scrape of {found.series:,} series: the longest turn of the loop is {scrape:.1f} ms; while nobody asks it "
         f"is {found.calm_ms:.1f} ms."
+    )
+
+
+def listening(found: Listening) -> str:
+    """What it costs that somebody listens."""
+    return (
+        f"{found.count:,} event streams use {100 * found.busy:.0f} % of a core while nothing changes, without them it "
+        f"is {100 * found.busy_alone:.0f} %; each takes {found.kib_each:.0f} KiB; one hears of a change "
+        f"{found.told_ms:.0f} ms after the PUT was sent."
     )
 
 
