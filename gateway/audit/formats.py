@@ -22,7 +22,15 @@ class Format(enum.StrEnum):
     CEF = "cef"
 
 
-_FAILED = ("failed", "missed", "abandoned", "reverted", "found", "overtaken")
+class Outcome(enum.StrEnum):
+    SUCCESS = "success"
+    FAILURE = "failure"
+    UNKNOWN = "unknown"  # it is only about to be done
+
+
+# How the names of the types of entries end.
+_FAILED = ("failed", "missed", "abandoned", "reverted", "found", "overtaken", "denied", "refused", "lost")
+_STATUS = {Outcome.UNKNOWN: 0, Outcome.SUCCESS: 1, Outcome.FAILURE: 2}  # of OCSF
 _ACTIVITIES = {"read": 2, "exported": 2, "trimmed": 4}  # OCSF 6003: 1 create, 2 read, 3 update, 4 delete
 _UPDATE = 3
 _CEF_VALUE = str.maketrans({"\\": "\\\\", "=": "\\=", "\n": "\\n", "\r": "\\r"})
@@ -33,13 +41,16 @@ def rendered(line: bytes, form: Format) -> bytes:
     return _FORMS[form](orjson.loads(line)) + b"\n" if form is not Format.JSONL else line
 
 
-def _failed(entry: Mapping[str, Any]) -> bool:
-    return str(entry["type"]).endswith(_FAILED)
+def outcome(kind: str) -> Outcome:
+    """Of an entry of this type."""
+    if kind.endswith("intended"):
+        return Outcome.UNKNOWN
+    return Outcome.FAILURE if kind.endswith(_FAILED) else Outcome.SUCCESS
 
 
 def _ocsf(entry: Mapping[str, Any]) -> bytes:
     """OCSF 1.3, class API Activity (6003)."""
-    kind, failed = str(entry["type"]), _failed(entry)
+    kind, came = str(entry["type"]), outcome(str(entry["type"]))
     activity = _ACTIVITIES.get(kind.rpartition(".")[2], _UPDATE)
     return _json(
         {
@@ -47,8 +58,8 @@ def _ocsf(entry: Mapping[str, Any]) -> bytes:
             "category_uid": 6,
             "activity_id": activity,
             "type_uid": 600_300 + activity,
-            "severity_id": 3 if failed else 1,
-            "status_id": 2 if failed else 1,
+            "severity_id": 3 if came is Outcome.FAILURE else 1,
+            "status_id": _STATUS[came],
             "time": entry["at"],
             "metadata": {
                 "version": "1.3.0",
@@ -81,7 +92,7 @@ def _ecs(entry: Mapping[str, Any]) -> bytes:
                 "module": "redaction_gateway",
                 "dataset": "redaction_gateway.audit",
                 "action": kind,
-                "outcome": "failure" if _failed(entry) else "success",
+                "outcome": outcome(kind).value,
                 "id": entry["hash"],
                 "sequence": entry["seq"],
             },
@@ -100,7 +111,7 @@ def _cef(entry: Mapping[str, Any]) -> bytes:
     kind = str(entry["type"])
     extension = {
         "rt": entry["at"],
-        "outcome": "failure" if _failed(entry) else "success",
+        "outcome": outcome(kind).value,
         "act": entry.get("action", entry.get("method")),
         "src": entry.get("address"),
         "suser": entry.get("actor"),
@@ -118,7 +129,7 @@ def _cef(entry: Mapping[str, Any]) -> bytes:
         "cs4": entry.get("request_id"),
     }
     words = (f"{name}={str(value).translate(_CEF_VALUE)}" for name, value in extension.items() if value is not None)
-    severity = 7 if _failed(entry) else 3
+    severity = 7 if outcome(kind) is Outcome.FAILURE else 3
     head = f"CEF:0|redaction-gateway|redaction-gateway|{_version()}|{kind}|{kind}|{severity}|"
     return (head + " ".join(words)).encode()
 

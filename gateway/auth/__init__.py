@@ -48,9 +48,9 @@ class Authenticator:
         """Whether each of its changes must name a person."""
         return client in self._known.needs_actor
 
-    def is_secret(self, text: str) -> bool:
-        """Whether that is the secret of somebody's key."""
-        return self._known.ring.is_secret(text)
+    def holds_secret(self, text: str) -> bool:
+        """Whether the secret of somebody's key is in there."""
+        return self._known.ring.holds_secret(text)
 
     def owner(self, key: str | None, now: datetime) -> Principal | Denied:
         """Whose the value of `X-API-Key` is, whatever else must be shown with it."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from gateway.model import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from gateway.settings import Client, ClientKey
@@ -30,7 +30,7 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43  # the fewest letters of 62 that hold 256 bits
 _FORM = re.compile(r"(rgw_([a-z0-9]{8})_([A-Za-z0-9]{43}))_([0-9a-f]{8})", re.ASCII)
 _HELD = re.compile(r"rgw_[a-z0-9]{8}_[A-Za-z0-9]{43}", re.ASCII)
-_SECRET = re.compile(rf"[A-Za-z0-9]{{{_SECRET_LENGTH}}}", re.ASCII)
+_MAY_HOLD_SECRET = re.compile(rf"[A-Za-z0-9]{{{_SECRET_LENGTH},}}", re.ASCII)
 _NO_HASH = "0" * hashlib.sha256().digest_size * 2
 
 
@@ -145,12 +145,18 @@ class KeyRing:
         reason = _untimely(key, now) if proven else Reason.WRONG_SECRET
         return denied(reason, principal) if reason else principal
 
-    def is_secret(self, text: str) -> bool:
-        """`text` is the secret of one of the keys."""
-        return _SECRET.fullmatch(text) is not None and hash_secret(self._pepper, text) in self._hashes
+    def holds_secret(self, text: str) -> bool:
+        """`text` holds the secret of one of the keys, alone or among other letters and digits."""
+        return any(hash_secret(self._pepper, part) in self._hashes for part in _secrets_in(text))
 
     def _proves(self, parsed: ParsedKey, stored: str) -> bool:
         return hmac.compare_digest(hash_secret(self._pepper, parsed.secret), stored)
+
+
+def _secrets_in(text: str) -> Iterator[str]:
+    """Whatever in `text` is as long as a secret and made of the same letters: hardly any id has so many together."""
+    for run in _MAY_HOLD_SECRET.findall(text):
+        yield from (run[at : at + _SECRET_LENGTH] for at in range(len(run) - _SECRET_LENGTH + 1))
 
 
 def _read(text: str) -> ParsedKey | Reason:

@@ -102,13 +102,15 @@ class Stale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrailEntry:
-    """One stored entry with what the store gave it: `seq`, `at` (its clock, ms), `link`."""
+    """One stored entry with what the store gave it: `seq`, `at` (its clock, ms), `link`. `beside`: the row is not
+    written as we write it, so that something stands there which no link and no seal covers."""
 
     bucket: int
     seq: int
     at: int
     link: str
     entry: bytes
+    beside: bool = False
 
     def told(self) -> dict[str, object]:
         """As the log stream has it."""

@@ -116,10 +116,7 @@ def trail_entry(number: int, row: tuple[bytes, list[bytes]]) -> TrailEntry:
     """A row of the stream: its id, and its members one after the other."""
     name, flat = row
     members = dict(zip(flat[::2], flat[1::2], strict=True))
-    return TrailEntry(
-        bucket=number,
-        seq=int(name.split(b"-")[0]),
-        at=int(members[b"t"]),
-        link=members[b"h"].decode(),
-        entry=members[b"e"],
-    )
+    seq, at = int(name.partition(b"-")[0]), int(members[b"t"])
+    entry, link = members[b"e"], members[b"h"]
+    ours = name == b"%d-0" % seq and flat == [b"e", entry, b"h", link, b"t", b"%d" % at]
+    return TrailEntry(bucket=number, seq=seq, at=at, link=link.decode(), entry=entry, beside=not ours)

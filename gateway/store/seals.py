@@ -59,8 +59,11 @@ class NewestSeal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealRow:
+    """`beside` as in `TrailEntry`."""
+
     number: int
     line: bytes
+    beside: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,4 +186,5 @@ def _number(bucket: int, value: bytes | None) -> int:
 
 def _seal_row(row: tuple[bytes, list[bytes]]) -> SealRow:
     name, flat = row
-    return SealRow(number=int(name.split(b"-")[0]), line=flat[1])
+    number, line = int(name.partition(b"-")[0]), flat[1]
+    return SealRow(number=number, line=line, beside=name != b"%d-0" % number or flat != [b"c", line])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from gateway.audit.keyring import Keyring
-    from gateway.store.seals import NewestSeal, SealStore
+    from gateway.store.seals import NewestSeal, SealRow, SealStore
 
 LOST = b'"lost":{'
 BLOCK_LINES = 500
@@ -26,8 +26,8 @@ _MOMENTS = 20  # no store is sealed so fast that none of these is without a new 
 
 @dataclass(kw_only=True)
 class Export:
-    """One export, from the state of the trail at `begin`. `heads` grows while the lines are read: by bucket the
-    newest number that was given, and the link of its entry."""
+    """One export, from the state of the trail at `begin`. While the lines are read `heads` grows: by bucket the
+    newest number that was given, and the link of its entry; and `beside`: where a row holds more than an entry."""
 
     store: SealStore
     selection: Selection
@@ -36,6 +36,7 @@ class Export:
     begun: int
     heads: dict[int, tuple[int, str]] = field(default_factory=dict)
     entries: int = 0
+    beside: list[tuple[int, int]] = field(default_factory=list)
 
     @classmethod
     async def begin(cls, store: SealStore, selection: Selection | None = None) -> Export:
@@ -53,6 +54,8 @@ class Export:
             async for entry in rows(self.store, number, since=0, until=newest):
                 if entry.seq == newest:
                     self.heads[number] = (newest, entry.link)
+                if entry.beside:
+                    self.beside.append((number, entry.seq))
                 if self.selection.takes(entry):
                     lines.append(row.line(entry))
                     self.entries += 1
@@ -113,10 +116,16 @@ async def _line(store: SealStore, number: int) -> bytes | None:
 
 async def checkpoint_lines(store: SealStore, *, since: int = 1) -> AsyncIterator[bytes]:
     """All checkpoints from number `since` on, oldest first."""
+    async for one in checkpoint_rows(store, since=since):
+        yield one.line
+
+
+async def checkpoint_rows(store: SealStore, *, since: int = 1) -> AsyncIterator[SealRow]:
+    """As `checkpoint_lines`."""
     while True:
         found = await store.checkpoints(since=since, most=PAGE, within=PAGE_SECONDS)
         for one in found:
-            yield one.line
+            yield one
         if len(found) < PAGE:
             return
         since = found[-1].number + 1

@@ -9,8 +9,8 @@ from gateway.audit.findings import Finding, Findings, Kind, Verdict
 from gateway.audit.sealchain import SealChain
 from gateway.audit.verify import Verifier
 from gateway.store.seals import SYSTEM, Unreadable
-from gateway.trail.export import Export, checkpoint_lines
-from gateway.trail.rows import PAGE_SECONDS
+from gateway.trail.export import Export, checkpoint_rows
+from gateway.trail.rows import BESIDE, PAGE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,6 +53,8 @@ async def _verified(
     verifier.until(await store.now(SYSTEM, within=PAGE_SECONDS))
     verdict = verifier.close()
     findings, count = await _checkpoints(store, keyring)
+    for number, seq in export.beside:
+        findings.add(Kind.EDITED, BESIDE, bucket=number, seq=seq)
     for number, newest in export.numbers.items():
         await _beyond(store, number, newest, findings)
     return _together(verdict, (findings, count))
@@ -74,8 +76,10 @@ async def _checkpoints(store: SealStore, keyring: Keyring) -> tuple[Findings, in
     findings, before = Findings(), await store.newest(within=PAGE_SECONDS)
     chain = SealChain(keyring, findings, hash_=None if before.trimmed else "")
     hashes, trimmed = {0: ""}, 0
-    async for line in checkpoint_lines(store):
-        found = chain.feed(line)
+    async for one in checkpoint_rows(store):
+        found = chain.feed(one.line)
+        if one.beside:
+            findings.add(Kind.EDITED, f"something stands beside checkpoint {one.number}")
         hashes[chain.number] = chain.hash or ""
         trimmed = chain.number if found and found.trimmed and chain.number <= before.number else trimmed
     after = await store.newest(within=PAGE_SECONDS)

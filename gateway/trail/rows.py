@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 PAGE = 1_000
 PAGE_SECONDS = 10.0  # nobody waits for these but the one who asked for the whole trail
 
+BESIDE = "something stands beside the entry that was not written with it"
+
 
 async def rows(store: SealStore, number: int, *, since: int, until: int) -> AsyncIterator[TrailEntry]:
     """The entries of bucket `number` from `since` to `until`, both included, oldest first; those that are there."""

@@ -25,7 +25,7 @@ from gateway.store.seals import Unreadable
 from gateway.trail import heads as kept_heads
 from gateway.trail.export import checkpoint_lines
 from gateway.trail.floor import floor
-from gateway.trail.rows import PAGE_SECONDS, rows
+from gateway.trail.rows import BESIDE, PAGE_SECONDS, rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -163,6 +163,8 @@ class Watch:
             link = one.link.encode()
             bucket.takes(one.seq, link, row.line(one))
             self._chains.follows(number, one.seq, one.at, link, one.entry)
+            if one.beside:
+                self._findings.add(Kind.EDITED, BESIDE, bucket=number, seq=one.seq)
         bucket.ended()
         self._heads[number] = head
 

@@ -32,7 +32,7 @@ REDACTION_PATH = "/v1/calls/{call_id}/redaction"
 OPENAPI_PATH = "/openapi.json"
 METER: web.AppKey[Meter] = web.AppKey("meter")  # who counts what never gets as far as the application
 DENIALS: web.AppKey[Denials] = web.AppKey("denials")
-IS_SECRET: web.AppKey[Callable[[str], bool]] = web.AppKey("is_secret")
+HOLDS_SECRET: web.AppKey[Callable[[str], bool]] = web.AppKey("holds_secret")
 _DRAIN_SECONDS = 30.0  # longer than any request's deadline: only a defect gets there
 
 
@@ -48,7 +48,7 @@ def build_app(
 ) -> web.Application:
     """The application; serve it with `gateway.web.server.listening`, which sets the limits it counts on."""
     work = Work()
-    frame = Frame(clock=clock, meter=meter, work=work, denials=door.denials, is_secret=authenticator.is_secret)
+    frame = Frame(clock=clock, meter=meter, work=work, denials=door.denials, holds_secret=authenticator.holds_secret)
     turnstile = Turnstile(
         authenticator=authenticator, door=door, meter=meter, clock=clock, trusted_proxies=rules.trusted_proxies
     )
@@ -58,7 +58,7 @@ def build_app(
     _route(app, endpoint, door.strangers)
     app[METER] = meter
     app[DENIALS] = door.denials
-    app[IS_SECRET] = authenticator.is_secret
+    app[HOLDS_SECRET] = authenticator.holds_secret
     app.cleanup_ctx.append(_drained(work))
     return app
 

@@ -226,7 +226,7 @@ class Connection(web.RequestHandler):
 
     def _refused(self, request: web.BaseRequest, failure: Failure) -> web.Response:
         method = request.method if request.method in METHODS else "other"
-        name = request_id(request.headers, self._told.is_secret)
+        name = request_id(request.headers, self._told.holds_secret)
         self._refuse(method, failure.code, name)
         _log.warning(REQUEST_REFUSED, method=method, code=failure.code.value, request_id=name)
         return _problem(failure, name)

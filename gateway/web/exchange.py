@@ -89,13 +89,13 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Everything around a handler that is the same for every request. `is_secret` knows what may be written nowhere."""
+    """Everything around a handler that is the same for every request. `holds_secret` knows what may be written nowhere."""
 
     clock: Clock
     meter: Meter
     work: Work
     denials: Denials
-    is_secret: Callable[[str], bool]
+    holds_secret: Callable[[str], bool]
 
     @property
     def middleware(self) -> Middleware:
@@ -106,7 +106,7 @@ class Frame:
         return framed
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = headers.request_id(request.headers, self.is_secret)
+        request_id = headers.request_id(request.headers, self.holds_secret)
         exchange = Exchange(request_id=request_id, received_at=self.clock.ms())
         request[EXCHANGE] = exchange
         started = asyncio.get_running_loop().time()

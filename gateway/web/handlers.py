@@ -48,7 +48,7 @@ class Endpoint:
         caller = await self._reception.admit(request)
         data = await self._reception.data(request)
         said, _, body = parse.all_of(
-            partial(envelope, request),
+            partial(envelope, request, caller.known),
             partial(parse.query, schema.NO_QUERY, request.rel_url.query),
             partial(parse.body, schema.MUTE, data, caller.known),
         )
@@ -59,7 +59,7 @@ class Endpoint:
         caller = await self._reception.admit(request)
         data = await self._reception.data(request)
         said, _, command = parse.all_of(
-            partial(envelope, request),
+            partial(envelope, request, caller.known),
             partial(parse.query, schema.NO_QUERY, request.rel_url.query),
             partial(parse.body, schema.COMMAND, data, caller.known, tagged=True),
         )
@@ -70,7 +70,7 @@ class Endpoint:
         caller = await self._reception.admit(request)
         data = await self._reception.data(request)
         said, query, _ = parse.all_of(
-            partial(envelope, request),
+            partial(envelope, request, caller.known),
             partial(parse.query, schema.UNMUTE_QUERY, request.rel_url.query),
             partial(bodiless, data, caller.known),
         )
@@ -81,7 +81,7 @@ class Endpoint:
         caller = await self._reception.admit(request)
         data = await self._reception.data(request)
         said, query, _ = parse.all_of(
-            partial(envelope, request),
+            partial(envelope, request, caller.known),
             partial(parse.query, schema.READ_QUERY, request.rel_url.query),
             partial(no_body, data),
         )

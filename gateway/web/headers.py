@@ -34,12 +34,12 @@ _TAGS = re.compile(rf"[ \t]*{_TAG}(?:[ \t]*,[ \t]*{_TAG})*[ \t]*")
 _VERSION = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
 
-def request_id(headers: MultiMapping[str], is_secret: Callable[[str], bool]) -> str:
-    """The client's own id where it has the form and no card number in it and is nobody's secret, else a new one. No key
+def request_id(headers: MultiMapping[str], holds_secret: Callable[[str], bool]) -> str:
+    """The client's own id where it has the form and neither a card number nor somebody's secret in it, else a new one. No key
     as a whole has the form."""
     said = headers.getall(REQUEST_ID, [])
     kept = len(said) == 1 and _REQUEST_ID.fullmatch(said[0]) is not None and not holds_card(said[0])
-    return said[0] if kept and not is_secret(said[0]) else uuid.uuid4().hex
+    return said[0] if kept and not holds_secret(said[0]) else uuid.uuid4().hex
 
 
 def single(headers: MultiMapping[str], name: str) -> str | None:
@@ -64,13 +64,13 @@ def if_match(headers: MultiMapping[str]) -> tuple[int, ...] | None:
     return tuple(_version(tag) for tag in re.findall(_TAG, text))
 
 
-def idempotency_key(headers: MultiMapping[str]) -> str | None:
+def idempotency_key(headers: MultiMapping[str], holds_secret: Callable[[str], bool] = schema.nobodys) -> str | None:
     said = headers.getall(IDEMPOTENCY_KEY, [])
     if not said:
         return None
     if len(said) > 1 or _IDEMPOTENCY_KEY.fullmatch(said[0]) is None:
         raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message="Has the wrong form"))
-    if holds_key(said[0]):
+    if holds_key(said[0]) or holds_secret(said[0]):
         raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message=API_KEY))
     if holds_card(said[0]):
         raise invalid(FieldFault(field=IDEMPOTENCY_KEY, message=CARD_NUMBER))

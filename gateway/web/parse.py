@@ -15,7 +15,7 @@ from gateway.asks import API_KEY, Failure, FieldFault
 from gateway.auth.keys import holds_key
 from gateway.cards import holds_card
 from gateway.web.problems import invalid
-from gateway.web.schema import CALL_ID, Known
+from gateway.web.schema import CALL_ID, Known, nobodys
 from gateway.wording import real, worded
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ def all_of(first: Callable[[], A], second: Callable[[], B], third: Callable[[], 
     raise invalid(*faults)
 
 
-def call_id(raw_segment: str) -> str:
+def call_id(raw_segment: str, holds_secret: Callable[[str], bool] = nobodys) -> str:
     """The id in a raw path segment, decoded once."""
     text = unquote_to_bytes(raw_segment).decode("ascii", "replace")
     if _CALL_ID.fullmatch(text) is None:
         raise invalid(FieldFault(field="call_id", message="Has the wrong form"))
-    if holds_key(text):
+    if holds_key(text) or holds_secret(text):
         raise invalid(FieldFault(field="call_id", message=API_KEY))
     return text
 

@@ -22,7 +22,7 @@ from gateway.web.problems import invalid
 from gateway.web.schema import Known
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from gateway.clock import Clock
     from gateway.model import Principal
@@ -41,8 +41,8 @@ _NAMELESS = FieldFault(
 
 
 class Authenticator(Protocol):
-    def is_secret(self, text: str) -> bool:
-        """Whether that is the secret of somebody's key."""
+    def holds_secret(self, text: str) -> bool:
+        """Whether the secret of somebody's key is in there."""
         ...
 
     def owner(self, key: str | None, now: datetime) -> Principal | Denied:
@@ -113,7 +113,7 @@ class Caller:
         """`action` is what was asked for, where the method does not say it."""
         if scope not in self.principal.scopes:
             no = denied(Reason.FORBIDDEN, self.principal)
-            sought = _sought(self.method, action, self.path)
+            sought = _sought(self.method, action, self.path, self.known.holds_secret)
             self.door.denials.denied(no, sought, address=self.address, request_id=self.request_id)
             self.meter.auth_denied(reason=no.reason)
             raise Failure(Code.FORBIDDEN, f"This needs the scope {scope.value}.")
@@ -141,7 +141,8 @@ class Reception:
         found = await self._known_as(request, exchange.received_at)
         if isinstance(found, Denied):
             path = None if found.reason in STRANGERS else request.rel_url.raw_path
-            raise await self._door.turn_away(found, _sought(request.method, None, path), exchange, self._meter)
+            sought = _sought(request.method, None, path, self._authenticator.holds_secret)
+            raise await self._door.turn_away(found, sought, exchange, self._meter)
         entitle(request)
         exchange.client, exchange.principal = found.client, found
         caller = Caller(
@@ -180,7 +181,9 @@ class Reception:
 
     def _known(self, principal: Principal) -> Known:
         needs_actor = principal.client in self._rules.needs_actor and principal.subject is None
-        return Known(backends=self._rules.backends, needs_actor=needs_actor)
+        return Known(
+            backends=self._rules.backends, needs_actor=needs_actor, holds_secret=self._authenticator.holds_secret
+        )
 
     async def data(self, request: web.Request) -> bytes:
         """The body: plain JSON of at most 16 KiB, or nothing."""
@@ -214,24 +217,24 @@ def _is_json(request: web.Request) -> bool:
     return request.content_type == "application/json" and (request.charset or "utf-8").lower() in {"utf-8", "utf8"}
 
 
-def envelope(request: web.Request) -> Envelope:
+def envelope(request: web.Request, known: Known) -> Envelope:
     call_id, if_match, key = parse.all_of(
-        lambda: _call_id(request.rel_url.raw_path),
+        lambda: _call_id(request.rel_url.raw_path, known.holds_secret),
         lambda: headers.if_match(request.headers),
-        lambda: headers.idempotency_key(request.headers),
+        lambda: headers.idempotency_key(request.headers, known.holds_secret),
     )
     return Envelope(call_id=call_id, if_match=if_match, idempotency_key=key)
 
 
-def _call_id(raw_path: str) -> str:
+def _call_id(raw_path: str, holds_secret: Callable[[str], bool]) -> str:
     """Of the raw path: aiohttp has decoded the other one already, and would let an encoded slash pass as one."""
-    return parse.call_id(raw_path.split("/")[_CALL_SEGMENT])
+    return parse.call_id(raw_path.split("/")[_CALL_SEGMENT], holds_secret)
 
 
-def _sought(method: str, action: Action | None, raw_path: str | None) -> Sought:
+def _sought(method: str, action: Action | None, raw_path: str | None, holds_secret: Callable[[str], bool]) -> Sought:
     """No call where its id is none, or where nobody knows who asks: that could be anything."""
     try:
-        call_id = None if raw_path is None else _call_id(raw_path)
+        call_id = None if raw_path is None else _call_id(raw_path, holds_secret)
     except Failure:
         call_id = None
     return Sought(method=method.lower(), action=action or _ACTIONS.get(method), call_id=call_id)

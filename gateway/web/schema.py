@@ -8,7 +8,7 @@ a mute must not be refused for it. A field that is None was left out: the parser
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -17,6 +17,9 @@ from gateway.asks import API_KEY, CARD_NUMBER
 from gateway.auth.keys import holds_key
 from gateway.cards import holds_card
 from gateway.model import CallStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CALL_ID = r"^[A-Za-z0-9][A-Za-z0-9._:*+=@-]{0,127}$"
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._~+/=:-]{1,128}$"
@@ -30,12 +33,19 @@ _COMBINATIONS = (
 )
 
 
+def nobodys(_: str) -> bool:
+    """Where nobody has a secret."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the configuration makes of a body: the backends there are, and whether `actor` must be said."""
+    """What the configuration makes of a body: the backends there are, whether `actor` must be said, and what holds the
+    secret of a key."""
 
     backends: frozenset[str] = frozenset()
     needs_actor: bool = False
+    holds_secret: Callable[[str], bool] = nobodys
 
 
 def _no_card(text: str) -> str:
@@ -44,8 +54,8 @@ def _no_card(text: str) -> str:
     return text
 
 
-def _no_key(text: str) -> str:
-    if holds_key(text):
+def _no_key(text: str, info: ValidationInfo) -> str:
+    if holds_key(text) or _known(info).holds_secret(text):
         raise PydanticCustomError("api_key", API_KEY)
     return text
 
@@ -89,8 +99,10 @@ Extension = Annotated[
     Field(max_length=64),
     AfterValidator(_no_key),
 ]
-UserId = Annotated[str, _text(r"^(@me|@viewer|@owner|[A-Za-z0-9-]{1,64})$"), AfterValidator(_no_card)]
-ViewId = Annotated[str, _text(r"^[A-Za-z0-9-]{1,64}$")]
+UserId = Annotated[
+    str, _text(r"^(@me|@viewer|@owner|[A-Za-z0-9-]{1,64})$"), AfterValidator(_no_key), AfterValidator(_no_card)
+]
+ViewId = Annotated[str, _text(r"^[A-Za-z0-9-]{1,64}$"), AfterValidator(_no_key)]
 Statuses = Annotated[
     tuple[CallStatus, ...],
     Field(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.web.app import DENIALS, IS_SECRET, METER
+from gateway.web.app import DENIALS, HOLDS_SECRET, METER
 from gateway.web.connection import Connection, Patience, Room
 from gateway.web.tls import Porter
-from gateway.web.told import Told, nobodys
+from gateway.web.schema import nobodys
+from gateway.web.told import Told
 
 if TYPE_CHECKING:
     import ssl
@@ -74,8 +75,8 @@ class _Served:
     def __init__(self, *, app: web.Application, manager: web.Server, bind: Bind) -> None:
         self.bind = bind
         self._manager = manager
-        is_secret = app.get(IS_SECRET, nobodys)
-        self._told = Told(meter=app.get(METER), denials=app.get(DENIALS), is_secret=is_secret)
+        holds_secret = app.get(HOLDS_SECRET, nobodys)
+        self._told = Told(meter=app.get(METER), denials=app.get(DENIALS), holds_secret=holds_secret)
         self._methods = ",".join(sorted({route.method for route in app.router.routes()}))
         self._room = Room(_most(bind.patience.connections))
 

@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from gateway import logs
 from gateway.asks import Code
 from gateway.web.headers import peer_address
+from gateway.web.schema import nobodys
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,18 +25,13 @@ _NO_HEADERS: CIMultiDict[str] = CIMultiDict()
 _log = logs.get("gateway.web")
 
 
-def nobodys(_: str) -> bool:
-    """Where nobody has a secret."""
-    return False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Who counts it, and who writes it down; None where nobody does. `is_secret` knows what may be written nowhere."""
+    """Who counts it, and who writes it down; None where nobody does. `holds_secret` knows what may be written nowhere."""
 
     meter: Meter | None = None
     denials: Denials | None = None
-    is_secret: Callable[[str], bool] = nobodys
+    holds_secret: Callable[[str], bool] = nobodys
 
     def refused(self, method: str, code: Code, *, address: str | None, request_id: str | None = None) -> None:
         if self.meter is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import orjson
@@ -9,22 +10,22 @@ import pytest
 from books import some_book
 
 from gateway.audit import row
+from gateway.audit.entry import EntryType
 from gateway.audit.export import Selection
 from gateway.audit.formats import Format, rendered
 from gateway.store.contract import TrailEntry
 
 LINES = some_book(Random(1), entries=30).export().splitlines(keepends=True)[:-1]  # noqa: S311 -- the same every time
-FAILED = row.line(
-    TrailEntry(
-        bucket=3,
-        seq=4,
-        at=1_700_000_000_123,
-        link="ab" * 32,
-        entry=orjson.dumps(
-            {"actor": "a=b\\c", "call_id": "c1", "node": "n", "reason": "r", "tenant": "t", "type": "mute.failed"}
-        ),
-    )
+FAILED_ROW = TrailEntry(
+    bucket=3,
+    seq=4,
+    at=1_700_000_000_123,
+    link="ab" * 32,
+    entry=orjson.dumps(
+        {"actor": "a=b\\c", "call_id": "c1", "node": "n", "reason": "r", "tenant": "t", "type": "mute.failed"}
+    ),
 )
+FAILED = row.line(FAILED_ROW)
 
 
 def test_lines_are_lines() -> None:
@@ -55,6 +56,37 @@ def test_ecs_says_when_and_how_it_went() -> None:
     assert found["@timestamp"] == "2023-11-14T22:13:20.123+00:00"
     assert found["event"]["outcome"] == "failure"
     assert orjson.loads(rendered(LINES[0], Format.ECS))["event"]["outcome"] == "success"
+
+
+FAILURES = {
+    "access.denied",
+    "card.found",
+    "configuration.refused",
+    "control.failed",
+    "device.lost",
+    "drift.found",
+    "mute.failed",
+    "mute.overtaken",
+    "recorder.lost",
+    "request.refused",
+    "resume.missed",
+    "unmute.abandoned",
+    "unmute.failed",
+    "unmute.overtaken",
+    "unmute.reverted",
+    "verification.failed",
+}  # fmt: skip -- a list of words
+
+
+def test_every_type_says_how_it_went() -> None:
+    """In all three forms: what failed, was refused or lost is a failure, what is about to be done is neither."""
+    for kind in EntryType:
+        line = row.line(replace(FAILED_ROW, entry=FAILED_ROW.entry.replace(b"mute.failed", kind.encode())))
+        said = "unknown" if kind.endswith(".intended") else "failure" if kind.value in FAILURES else "success"
+        assert orjson.loads(rendered(line, Format.ECS))["event"]["outcome"] == said, kind
+        assert f" outcome={said} ".encode() in rendered(line, Format.CEF)
+        assert orjson.loads(rendered(line, Format.OCSF))["status_id"] == ["unknown", "success", "failure"].index(said)
+    assert FAILURES <= {kind.value for kind in EntryType}
 
 
 def test_what_was_denied_names_its_call() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from structlog.testing import capture_logs
+from judges import verdict as judged
 from trails import KEYRING, Trail, calls
 
 from gateway.audit.findings import Kind
@@ -15,6 +16,8 @@ from gateway.clock import Clock
 from gateway.model import CallKey
 from gateway.store.contract import bucket
 from gateway.trail import watch as watch_module
+from gateway.trail.look import verify_store
+from gateway.trail.rows import BESIDE
 from gateway.trail.watch import Watch
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.store.embedded import EmbeddedServer
     from gateway.store.redis import RedisStore
 
+MEMBERS = [b"e", b"%e", b"h", b"%h", b"t", b"%t"]
 NUMBER = bucket(CallKey(tenant="acme", call_id="call-1"))
 AUDIT = f"{{b{NUMBER}}}:audit"
 
@@ -116,6 +120,49 @@ async def test_a_checkpoint_that_does_not_follow_is_an_alarm(trail: Trail, redis
     said = "".join(await alarms(watch))
     assert "fork" in said
     assert "unreadable" in said
+
+
+BESIDES = {
+    "before": [b"x", b"y", *MEMBERS],
+    "between": [*MEMBERS[:2], b"x", b"4111111111111111", *MEMBERS[2:]],
+    "behind": [*MEMBERS, b"note", b"never happened"],
+    "twice": [b"e", b"{}", *MEMBERS],
+    "turned": [*MEMBERS[4:], *MEMBERS[:4]],
+    "number": [*MEMBERS[:5], b"0%b"],
+}
+
+
+@pytest.mark.pci("10.3")
+@pytest.mark.parametrize("where", [*BESIDES, "id"])
+async def test_what_stands_beside_an_entry_is_found(trail: Trail, redis: Redis, where: str) -> None:
+    """More members in a row, others, in another order or of another form, or another second half of its id: no link and
+    no seal covers them, and no row of ours has them. The service notices, as long as the row is new to it."""
+    watch = watching(trail)
+    await watch.turn()
+    await trail.write("call-1")
+    await trail.seal()
+    (first, one), (name, was) = await redis.xrange(AUDIT)
+    own = {b"%e": was[b"e"], b"%h": was[b"h"], b"%t": was[b"t"], b"0%b": b"0" + was[b"t"]}
+    await redis.delete(AUDIT)
+    await redis.xadd(AUDIT, one, id=first)
+    changed = [own.get(word, word) for word in BESIDES.get(where, MEMBERS)]
+    await redis.execute_command("XADD", AUDIT, "2-7" if where == "id" else name, *changed)
+    assert [one.text() for one in (await verify_store(trail.seals, KEYRING)).findings] == [
+        f"edited: {BESIDE} (bucket {NUMBER}, number 2)"
+    ]
+    assert await alarms(watch) == [f"edited: {BESIDE} (bucket {NUMBER}, number 2)"]
+    assert judged(await trail.export()).whole
+
+
+async def test_what_stands_beside_a_checkpoint_is_found(trail: Trail, redis: Redis) -> None:
+    """As beside an entry."""
+    ((name, was),) = await redis.xrange("{b0}:seals")
+    ((member, line),) = was.items()
+    for said, words in ((name, [member, line, b"x", b"y"]), (b"1-7", [member, line]), (name, [b"d", line])):
+        await redis.delete("{b0}:seals")
+        await redis.execute_command("XADD", "{b0}:seals", said, *words)
+        found = (await verify_store(trail.seals, KEYRING)).findings
+        assert [one.text() for one in found] == ["edited: something stands beside checkpoint 1"]
 
 
 async def test_what_cannot_be_read_is_an_alarm(trail: Trail, redis: Redis) -> None:

@@ -177,14 +177,15 @@ async def plant(house: House, canary: str) -> None:
 
 
 async def plant_the_key(house: House) -> None:
-    """Its owner's own mistakes: in the path, in fields, as an `Idempotency-Key`, the secret as an `X-Request-Id`."""
-    unchecked = house.key.rpartition("_")[0]
-    for text in (house.key, unchecked, f"call-{unchecked}"):
+    """Its owner's own mistakes: whole or its secret alone, in the path, in fields, as an `Idempotency-Key`, as an
+    `X-Request-Id`."""
+    unchecked, secret = house.key.rpartition("_")[0], house.key.split("_")[2]
+    for text in (house.key, unchecked, f"call-{unchecked}", secret, f"call-{secret}"):
         assert (await house.ask("PUT", text, data=b"{}"))[0] == 400
         assert (await house.ask("PUT", "verba-1", data=b"{}", headers={"Idempotency-Key": text}))[0] == 400
         for body in ({"extension": text}, {"actor": text}, {"targets": {"verba": {"call_id": text}}}):
             assert (await house.ask("PUT", "verba-1", data=orjson.dumps(body)))[0] == 400
-    await house.ask("PUT", "verba-1", data=b"{}", headers={"X-Request-Id": house.key.split("_")[2]})
+    await house.ask("PUT", "verba-1", data=b"{}", headers={"X-Request-Id": secret})
 
 
 def bodies(text: str) -> Iterator[dict[str, object]]:

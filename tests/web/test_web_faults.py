@@ -167,6 +167,26 @@ async def test_an_api_key_in_the_path_is_named(front: Front, capsys: pytest.Capt
     assert not front.service.asked
 
 
+@pytest.mark.parametrize("around", ["{}", "call-{}", "{}7", "x{}.y"])
+async def test_the_secret_alone_is_no_id(front: Front, capsys: pytest.CaptureFixture[str], around: str) -> None:
+    """Of a key that somebody has, wherever an id belongs; nobody's 43 letters are an id like any other."""
+    secret, strange = front.keys["crm"].split("_")[2], mint(lambda count: bytes([0x5A] * count)).secret
+    said, free = around.format(secret), around.format(strange)
+    reply = await front.ask("PUT", f"/v1/calls/{said}/redaction", headers={"Idempotency-Key": said})
+    assert reply.json["errors"] == [{"field": name, "message": API_KEY} for name in ("call_id", "Idempotency-Key")]
+    for name in ("call_id", "extension", "user_id", "view_id"):
+        value = said.replace(".", "-")
+        reply = await front.ask("PUT", json={"targets": {"pbx": {name: value}}})
+        assert reply.json["errors"] == [{"field": f"targets.pbx.{name}", "message": API_KEY}]
+    reply = await front.ask("PUT", json={"actor": said})
+    assert reply.json["errors"] == [{"field": "actor", "message": API_KEY}]
+    await front.ask("PUT", f"/v1/calls/{said}/redaction", client="reader")
+    assert [sought.call_id for sought in front.denials.sought] == [None]
+    assert secret not in reply.body.decode() + capsys.readouterr().out
+    assert not front.service.asked
+    assert (await front.ask("PUT", f"/v1/calls/{free}/redaction", headers={"Idempotency-Key": free})).status == 200
+
+
 async def test_what_only_begins_like_a_key_is_an_id(front: Front) -> None:
     """No call is refused for its prefix."""
     for said in ("rgw_12345678_short", "rgw_" + "x" * 52, UNCHECKED[4:]):
