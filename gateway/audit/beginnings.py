@@ -31,8 +31,10 @@ class Beginnings:
 
     def saw(self, entry: bytes, at: int, seq: int, *, newest: int, head: Head) -> None:
         """`newest` is the number of the newest checkpoint, 0 for none; `head` what is sealed of the first bucket."""
-        self._oldest = min(self._oldest or at, at)
-        self._newest = max(self._newest, at)
+        if at > self._newest:
+            self._newest = at
+        if at < self._oldest or not self._oldest:
+            self._oldest = at
         if _STARTED in entry and not subject(entry):
             self._started(entry, newest - 1 if seq <= head.seq else newest, newest)
 

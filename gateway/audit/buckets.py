@@ -124,8 +124,7 @@ class Bucket:
     def takes(self, seq: int, link: bytes, line: bytes) -> None:
         if seq != self.seq + 1 and (self._whole or seq <= self.seq):
             self._misplaced(seq)
-        self.seq = seq
-        self.link = link
+        self.seq, self.link = seq, link
         self.digest = sha256(self.digest + line).hexdigest().encode()
         if seq >= self._next > 0:
             self._reached(seq)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 from hashlib import sha256
+from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -132,11 +133,11 @@ class Verifier:
     def feed(self, data: bytes) -> None:
         """More of the export: whole lines, without the last one."""
         self._digest.update(data)
-        lines = data.split(b"\n")
-        if lines.pop():
+        if data and not data.endswith(b"\n"):
             self._findings.add(Kind.UNREADABLE, "a line without its end")
-        for line in lines:
-            self._line(line + b"\n")
+            data = data[: data.rfind(b"\n") + 1]
+        for line in BytesIO(data):
+            self._line(line)
 
     def feed_to(self, data: bytes, good: Callable[[bytes], None] | None) -> None:
         """As `feed`; `good` gets every line for which nothing was found."""

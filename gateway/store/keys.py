@@ -112,11 +112,20 @@ def stored(key: CallKey, *, head: bytes | None, seq: bytes | int | None, state: 
     return Stored(redaction=redaction, head=head.decode(), seq=int(seq or 0))
 
 
+_ROW = [b"e", b"h", b"t"]
+_ROW_LENGTH = 2 * len(_ROW)
+
+
 def trail_entry(number: int, row: tuple[bytes, list[bytes]]) -> TrailEntry:
     """A row of the stream: its id, and its members one after the other."""
     name, flat = row
-    members = dict(zip(flat[::2], flat[1::2], strict=True))
-    seq, at = int(name.partition(b"-")[0]), int(members[b"t"])
-    entry, link = members[b"e"], members[b"h"]
-    ours = name == b"%d-0" % seq and flat == [b"e", entry, b"h", link, b"t", b"%d" % at]
+    seq = int(name.partition(b"-")[0])
+    if len(flat) == _ROW_LENGTH and flat[::2] == _ROW:
+        entry, link, time = flat[1::2]
+    else:
+        members = dict(zip(flat[::2], flat[1::2], strict=True))
+        entry, link, time = members[b"e"], members[b"h"], members[b"t"]
+        name = b""
+    at = int(time)
+    ours = time == b"%d" % at and name == b"%d-0" % seq
     return TrailEntry(bucket=number, seq=seq, at=at, link=link.decode(), entry=entry, beside=not ours)

@@ -11,7 +11,7 @@ from gateway.audit.export import Ended, Seals, Selection
 from gateway.store.contract import BUCKETS
 from gateway.store.seals import SYSTEM
 from gateway.trail import heads as kept_heads
-from gateway.trail.rows import PAGE, PAGE_SECONDS, rows
+from gateway.trail.rows import PAGE, PAGE_SECONDS, pages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.store.seals import NewestSeal, SealRow, SealStore
 
 LOST = b'"lost":{'
-BLOCK_LINES = 500
 _MOMENTS = 20  # no store is sealed so fast that none of these is without a new checkpoint
 
 
@@ -48,22 +47,17 @@ class Export:
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """Whole lines of entries."""
-        lines: list[bytes] = []
         for number in range(BUCKETS):
             newest, self.heads[number] = self.numbers[number], (self.numbers[number], "")
-            async for entry in rows(self.store, number, since=0, until=newest):
-                if entry.seq == newest:
-                    self.heads[number] = (newest, entry.link)
-                if entry.beside:
-                    self.beside.append((number, entry.seq))
-                if self.selection.takes(entry):
-                    lines.append(row.line(entry))
-                    self.entries += 1
-                if len(lines) >= BLOCK_LINES:
+            async for page in pages(self.store, number, since=0, until=newest):
+                if page[-1].seq == newest:
+                    self.heads[number] = (newest, page[-1].link)
+                self.beside += [(number, one.seq) for one in page if one.beside]
+                everything, takes = self.selection.everything, self.selection.takes
+                lines = [row.line(one) for one in page if everything or takes(one)]
+                self.entries += len(lines)
+                if lines:
                     yield b"".join(lines)
-                    lines.clear()
-        if lines:
-            yield b"".join(lines)
 
     async def signed(self, keyring: Keyring, ms: Callable[[], int]) -> AsyncIterator[bytes]:
         """The blocks, and the signed last line."""

@@ -89,7 +89,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Everything around a handler that is the same for every request. `holds_secret` knows what may be written nowhere."""
+    """Everything around a handler that is the same for every request. `holds_secret`: nobody may write that down."""
 
     clock: Clock
     meter: Meter

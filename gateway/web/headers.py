@@ -35,8 +35,8 @@ _VERSION = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 
 
 def request_id(headers: MultiMapping[str], holds_secret: Callable[[str], bool]) -> str:
-    """The client's own id where it has the form and neither a card number nor somebody's secret in it, else a new one. No key
-    as a whole has the form."""
+    """The client's own id where it has the form and neither a card number nor anybody's secret in it, else a new one.
+    No key as a whole has the form."""
     said = headers.getall(REQUEST_ID, [])
     kept = len(said) == 1 and _REQUEST_ID.fullmatch(said[0]) is not None and not holds_card(said[0])
     return said[0] if kept and not holds_secret(said[0]) else uuid.uuid4().hex

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from gateway.web.app import DENIALS, HOLDS_SECRET, METER
 from gateway.web.connection import Connection, Patience, Room
-from gateway.web.tls import Porter
 from gateway.web.schema import nobodys
+from gateway.web.tls import Porter
 from gateway.web.told import Told
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ _log = logs.get("gateway.web")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Who counts it, and who writes it down; None where nobody does. `holds_secret` knows what may be written nowhere."""
+    """Who counts it, and who writes it down; None where nobody does. `holds_secret`: nobody may write that down."""
 
     meter: Meter | None = None
     denials: Denials | None = None

@@ -1,5 +1,6 @@
-"""How a long trail behaves: `python tests/audit/million.py [ENTRIES]` writes so many entries into a real store, then
-measures export, verification, archive and what the store takes for each. One process, one core for each step."""
+"""How a long trail behaves: `python tests/audit/million.py [ENTRIES [DIR]]` writes so many entries into a real store, then
+measures export, verification, archive and what the store takes for each. One process, one core for each step. With DIR
+the store stays there, and the next run measures it without writing it anew."""
 
 from __future__ import annotations
 
@@ -91,13 +92,15 @@ async def stored_bytes(redis: Redis, directory: Path, count: int) -> None:
 
 
 async def run(directory: Path, count: int) -> None:
+    written = any((directory / "s").glob("*"))
     server = EmbeddedServer(directory / "s")
     await server.start()
     store = RedisStore(server.url, strict=True)
     await store.open()
     trail = Trail(store=store)
-    with timed("write", count):
-        await write(trail, count)
+    if not written:
+        with timed("write", count):
+            await write(trail, count)
     async with Redis.from_url(server.url) as redis:
         await stored_bytes(redis, directory / "s", count)
     file = directory / "trail.jsonl"
@@ -121,5 +124,9 @@ async def run(directory: Path, count: int) -> None:
 if __name__ == "__main__":
     logs.configure(production=True, stream=io.StringIO())
     logging.getLogger().setLevel(logging.ERROR)
+    entries = int(sys.argv[1]) if len(sys.argv) > 1 else ENTRIES
     with tempfile.TemporaryDirectory(prefix="rgw-") as home:
-        asyncio.run(run(Path(home), int(sys.argv[1]) if len(sys.argv) > 1 else ENTRIES))
+        if len(sys.argv) > 2:
+            Path(sys.argv[2]).mkdir(parents=True, exist_ok=True)
+            (Path(home) / "s").symlink_to(Path(sys.argv[2]).absolute())
+        asyncio.run(run(Path(home), entries))

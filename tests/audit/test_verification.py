@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from structlog.testing import capture_logs
 from judges import verdict as judged
+from structlog.testing import capture_logs
 from trails import KEYRING, Trail, calls
 
 from gateway.audit.findings import Kind
