@@ -182,11 +182,12 @@ class Verifier:
             self._findings.add(Kind.EDITED, "the lines are not those that the last line was signed for")
         if ended.entries != self._entries:
             self._findings.add(Kind.TRUNCATED, f"{self._entries} entries, and the last line says {ended.entries}")
+        self.until(nodes_at=ended.at)
         self.reaches(ended.heads)
 
-    def until(self, at: int) -> None:
-        """The trail is looked at so late (ms), by the store's clock."""
-        self._beginnings.until(at)
+    def until(self, at: int = 0, *, nodes_at: int = 0) -> None:
+        """The trail is looked at so late (ms), by the store's clock, and by that of whoever looks."""
+        self._beginnings.until(at, nodes_at=nodes_at)
 
     def reaches(self, heads: Mapping[int, tuple[int, str]]) -> None:
         """Everything was fed, and these were the newest numbers and links in the store."""

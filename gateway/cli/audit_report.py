@@ -17,6 +17,7 @@ from gateway.cli.audit_export import output, since, until, written_down
 from gateway.cli.audit_verify import logged
 from gateway.cli.exits import CONFIGURATION, FINE, USAGE, WRONG
 from gateway.cli.progress import Progress
+from gateway.clock import Clock
 from gateway.report.facts import facts
 from gateway.report.figures import Figures, Limits
 from gateway.report.once import Once, told_again
@@ -120,7 +121,12 @@ class _Report:
             await written_down(trail, self._keyring, EntryType.TRAIL_EXPORTED)
             with Progress(0) as progress:
                 verdict = await verify_store(
-                    trail.store, self._keyring, known=self._known, progress=progress.more, good=self._good
+                    trail.store,
+                    self._keyring,
+                    known=self._known,
+                    progress=progress.more,
+                    good=self._good,
+                    now=Clock().ms(),
                 )
             return verdict, await _used(trail)
 

@@ -18,6 +18,7 @@ from gateway.cli import config, loop, operator
 from gateway.cli.audit_export import written_down
 from gateway.cli.exits import FINE, USAGE, WRONG
 from gateway.cli.progress import Progress
+from gateway.clock import Clock
 from gateway.trail import access
 from gateway.trail.look import verify_store
 
@@ -69,7 +70,7 @@ async def _live(settings: Settings, known: list[bytes]) -> Verdict:
     async with access.opened(settings.store, strict=settings.production) as trail:
         await written_down(trail, keyring, EntryType.TRAIL_READ)
         with Progress(0) as progress:
-            return await verify_store(trail.store, keyring, known=known, progress=progress.more)
+            return await verify_store(trail.store, keyring, known=known, progress=progress.more, now=Clock().ms())
 
 
 def logged(path: Path) -> Iterator[bytes]:

@@ -26,11 +26,12 @@ async def verify_store(
     known: Iterable[bytes] = (),
     progress: Callable[[int], None] | None = None,
     good: Callable[[bytes], None] | None = None,
+    now: int = 0,
 ) -> Verdict:
-    """`progress` is told how many bytes were read, `good` gets every line for which nothing was found. Raises
-    `StoreUnavailable`."""
+    """`progress` is told how many bytes were read, `good` gets every line for which nothing was found. `now` is the
+    clock (ms) of whoever looks. Raises `StoreUnavailable`."""
     try:
-        return await _verified(store, keyring, known, progress, good)
+        return await _verified(store, keyring, known, progress, good, now)
     except Unreadable as error:
         finding = Finding(kind=Kind.UNREADABLE, detail=str(error), bucket=error.bucket)
         return Verdict(wrong=1, findings=(finding,))
@@ -42,6 +43,7 @@ async def _verified(
     known: Iterable[bytes],
     progress: Callable[[int], None] | None,
     good: Callable[[bytes], None] | None,
+    now: int,
 ) -> Verdict:
     export = await Export.begin(store)
     verifier = Verifier(keyring, export.seals, known=known)
@@ -50,7 +52,7 @@ async def _verified(
         if progress is not None:
             progress(len(block))
     verifier.reaches(export.heads)
-    verifier.until(await store.now(SYSTEM, within=PAGE_SECONDS))
+    verifier.until(await store.now(SYSTEM, within=PAGE_SECONDS), nodes_at=now)
     verdict = verifier.close()
     findings, count = await _checkpoints(store, keyring)
     for number, seq in export.beside:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from gateway.audit.beginnings import written_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -43,11 +46,27 @@ def _asked(store: SealStore, number: int, since: int) -> asyncio.Task[TrailPage]
     return asyncio.create_task(store.rows(number, since=since, most=PAGE, within=PAGE_SECONDS))
 
 
-async def unsealed(store: SealStore, *, within: float) -> tuple[int, int]:
-    """How old the oldest entry is, in ms by the store's clock, and how many were written; 0 and 0 for none."""
-    numbers = await store.newest_numbers(within=within)
-    ages = []
-    for number in (number for number, newest in numbers.items() if newest):
-        page = await store.rows(number, since=0, most=1, within=within)
-        ages += [await store.now(number, within=within) - entry.at for entry in page.entries]
-    return max(ages, default=0), sum(numbers.values())
+@dataclass(slots=True, kw_only=True)
+class Unsealed:
+    """What stands there before the first checkpoint: when the oldest was written (ms), by the store's clock and by
+    those of the nodes, 0 for none, and how many there are."""
+
+    since: int = 0
+    nodes_since: int = 0
+    entries: int = 0
+
+    def saw(self, one: TrailEntry) -> None:
+        self.entries += 1
+        self.since = min(self.since or one.at, one.at)
+        if node_at := written_at(one.entry):
+            self.nodes_since = min(self.nodes_since or node_at, node_at)
+
+
+async def unsealed(store: SealStore, *, within: float) -> Unsealed:
+    """Of a trail without any checkpoint. The store's owner can write down any time, and put entries in any order: every
+    one is looked at."""
+    found = Unsealed()
+    for number, newest in (await store.newest_numbers(within=within)).items():
+        async for one in rows(store, number, since=0, until=newest):
+            found.saw(one)
+    return found

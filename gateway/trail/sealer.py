@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.audit import row, seal
-from gateway.audit.beginnings import UNSEALED_MS
+from gateway.audit.beginnings import CLOCKS_MS, UNSEALED_MS
 from gateway.audit.entry import Entry, EntryType
 from gateway.audit.findings import Kind
 from gateway.audit.notice import notice
@@ -25,6 +25,7 @@ from gateway.audit.seal import Checkpoint, Lost
 from gateway.audit.signed import line_hash
 from gateway.beside import beside
 from gateway.store.contract import StoreUnavailable
+from gateway.store.seals import SYSTEM
 from gateway.trail import heads as kept_heads
 from gateway.trail.fall import standing
 from gateway.trail.heads import Kept
@@ -244,11 +245,14 @@ class Sealer:
 
     async def _without_seals(self) -> int:
         """How many entries there are, if they are older than a trail ever is before its first checkpoint."""
-        oldest, count = await unsealed(self._store, within=STORE_SECONDS)
-        if oldest <= UNSEALED_MS:
+        found = await unsealed(self._store, within=STORE_SECONDS)
+        age = await self._store.now(SYSTEM, within=STORE_SECONDS) - found.since if found.since else 0
+        nodes_age = self._clock.ms() - found.nodes_since if found.nodes_since else 0
+        if age <= UNSEALED_MS and nodes_age <= CLOCKS_MS:
             return 0
-        self._alarm(Kind.ROLLED_BACK, f"{count} entries were there for {oldest // 1000} s, and no checkpoint")
-        return count
+        seconds = max(age, nodes_age) // 1000
+        self._alarm(Kind.ROLLED_BACK, f"{found.entries} entries were there for {seconds} s, and no checkpoint")
+        return found.entries
 
     async def _checked(self, newest: NewestSeal) -> tuple[_Place, Checkpoint]:
         line = await self._store.checkpoint(newest.number, within=STORE_SECONDS)

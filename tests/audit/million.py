@@ -1,6 +1,6 @@
-"""How a long trail behaves: `python tests/audit/million.py [ENTRIES [DIR]]` writes so many entries into a real store, then
-measures export, verification, archive and what the store takes for each. One process, one core for each step. With DIR
-the store stays there, and the next run measures it without writing it anew."""
+"""How a long trail behaves: `python tests/audit/million.py [ENTRIES [DIR]]` writes so many entries into a real store,
+then measures export, verification, archive and what the store takes for each. One process, one core for each step. With
+DIR the store stays there, and the next run measures it without writing it anew."""
 
 from __future__ import annotations
 

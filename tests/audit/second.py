@@ -1,6 +1,4 @@
-"""A second verifier of exports: the standard library alone, nothing of the gateway's, another way to write it.
-
-`faults` gives what is wrong, as texts; nothing for an export that is whole."""
+"""A second verifier of exports, the standard library alone: `faults` is what is wrong, nothing where all is whole."""
 
 from __future__ import annotations
 
@@ -13,12 +11,11 @@ from typing import Any
 
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
-Point = tuple[int, int, int, int]
+Point, Heads, Members = tuple[int, int, int, int], dict[int, tuple[int, str]], dict[str, Any]
 KEY_TEXT, PURPOSE = b"ed25519\n", b"redaction-gateway trail\n"
 
 
-def added(a: Point, b: Point) -> Point:
-    """RFC 8032, 5.1.4."""
+def added(a: Point, b: Point) -> Point:  # RFC 8032, 5.1.4
     s, t = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
     c, d = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
     e, f, g, h = t - s, d - c, d + c, t + s
@@ -58,16 +55,15 @@ def signed(public: bytes, message: bytes, signature: bytes) -> bool:
 
 class Second:
     def __init__(self, hmac_keys: list[bytes], public_keys: list[bytes]) -> None:
-        self.keys = hmac_keys
+        self.keys, self.wrong, self.pending = hmac_keys, list[str](), list[tuple[bytes, bytes, bytes]]()
         self.publics = {hashlib.sha256(KEY_TEXT + key).hexdigest()[:16]: key for key in public_keys}
-        self.wrong: list[str] = []
 
     def require(self, fact: object, text: str) -> None:
         self.wrong += [] if fact else [text]
 
-    def opened(self, line: bytes) -> dict[str, Any]:
+    def opened(self, line: bytes) -> Members:
         """A signed line; the signature is checked last, and only when nothing else is wrong: it takes long."""
-        members: dict[str, Any] = json.loads(line)
+        members: Members = json.loads(line)
         body, _, rest = line.rpartition(b',"signature":"')
         public = self.publics.get(members["key"], b"")
         self.require(public and rest.endswith(b'"}'), "unknown key")
@@ -77,68 +73,59 @@ class Second:
         return members
 
     def check(self, export: bytes) -> list[str]:
-        self.pending: list[tuple[bytes, bytes, bytes]] = []
         *lines, last, empty = export.split(b"\n")
         end = self.opened(last)
         self.require(end["type"] == "export.ended" and not empty, "no end")
-        data = export[: len(export) - len(last) - 1]
-        self.require(hashlib.sha256(data).hexdigest() == end["digest"], "other lines")
-        self.require(len(lines) == end["entries"], "other number of lines")
-        whole = end["selection"] == {}
-        bases = self.bases(end) if whole else {}
-        found = self.entries(lines, bases, whole=whole)
-        self.begun(end, lines, whole=whole)
+        digest = hashlib.sha256(export[: len(export) - len(last) - 1]).hexdigest()
+        self.require((digest, len(lines)) == (end["digest"], end["entries"]), "other lines")
+        whole, entries = end["selection"] == {}, [json.loads(line) for line in lines]
+        trimmed = self.opened(base64.b64decode(end["trimmed"])) if end["trimmed"] and whole else None
+        bases = {int(n): tuple(head) for n, head in trimmed["trimmed"]["buckets"].items()} if trimmed else {}
+        found = self.entries(lines, entries, bases, whole=whole)
+        self.begun(end, entries, whole=whole)
         for judge in (self.sealed, self.reached) if whole else ():
             judge(end, found, bases)
         self.require(self.wrong or all(signed(*one) for one in self.pending), "not signed")
         return self.wrong
 
-    def bases(self, end: dict[str, Any]) -> dict[int, tuple[int, str]]:
-        trimmed = self.opened(base64.b64decode(end["trimmed"]))["trimmed"]["buckets"] if end["trimmed"] else {}
-        return {int(number): tuple(head) for number, head in trimmed.items()}
-
-    def entries(self, lines: list[bytes], bases: dict[int, tuple[int, str]], *, whole: bool) -> dict[int, Any]:
-        """By bucket: the newest link, and the digest at every number."""
-        buckets: dict[int, Any] = {n: ("", {seq: digest}) for n, (seq, digest) in bases.items()}
-        calls: dict[tuple[str, str], str] = {}
-        starts: set[str] = set()
-        for line in lines:
-            entry = json.loads(line)
+    def entries(self, lines: list[bytes], entries: list[Members], bases: Heads, *, whole: bool) -> dict[int, Any]:
+        """By bucket: the newest link, the newest number, and the digest at every number."""
+        buckets: dict[int, Any] = {n: ("", seq, {seq: digest}) for n, (seq, digest) in bases.items()}
+        calls, starts = dict[tuple[str, str], str](), set[str]()
+        for line, entry in zip(lines, entries, strict=True):
             number, seq, link = entry["bucket"], entry["seq"], entry["hash"]
             prefix = b'{"bucket":%d,"seq":%d,"at":%d,"hash":"%b",' % (number, seq, entry["at"], link.encode())
             self.require(line.startswith(prefix), "another form")
-            digests = buckets.setdefault(number, ("", {0: ""}))[1]
-            newest = max(digests)
+            _, newest, digests = buckets.get(number, ("", 0, {0: ""}))
             self.require(seq == newest + 1 or (not whole and seq > newest), "numbers")
             digests[seq] = hashlib.sha256(digests[newest].encode() + line + b"\n").hexdigest()
-            buckets[number] = (link, digests)
+            buckets[number] = (link, seq, digests)
             call = (entry["tenant"], entry["call_id"]) if "call_id" in entry else ("", str(number))
             own, before = b"{" + line[len(prefix) :], calls.get(call, "")
-            starting = (not before or not self.linked(before, own, link)) and self.linked("", own, link)
             follows = before and self.linked(before, own, link)
+            starting = not follows and self.linked("", own, link)
             self.require(follows or starting or (not before and (not whole or bases)), "chain")
             self.require(not starting or link not in starts, "begun twice")
             starts |= {link} if starting else set()
             calls[call] = link
         return buckets
 
-    def begun(self, end: dict[str, Any], lines: list[bytes], *, whole: bool) -> None:
+    def begun(self, end: Members, entries: list[Members], *, whole: bool) -> None:
         """Each sealer wrote down its first checkpoint: they rise, and seal nothing that speaks of themselves."""
-        newest = json.loads(base64.b64decode(end["checkpoint"]))["n"] if end["checkpoint"] else 0
-        entries = [json.loads(line) for line in lines]
-        times, before = [entry["at"] for entry in entries], 0
+        newest, before = json.loads(base64.b64decode(end["checkpoint"]))["n"] if end["checkpoint"] else 0, 0
         for entry in (one for one in entries if one["type"] == "seal.started" and "call_id" not in one):
-            inside = entry["seq"] <= end["sealed"].get("0", [0])[0]
-            self.require(before < entry["checkpoint"] <= newest - inside, "seals put back")
-            self.require(not entry.get("count"), "seals begun anew")
+            risen = before < entry["checkpoint"] <= newest - (entry["seq"] <= end["sealed"].get("0", [0])[0])
+            self.require(risen and not entry.get("count"), "seals put back or begun anew")
             before = entry["checkpoint"]
-        late = whole and newest == 0 and "rebuilt" not in end and times and max(times) - min(times) > 60_000
-        self.require(not late, "no seal")
+        times, nodes = [one["at"] for one in entries], [one["node_ms"] for one in entries if "healed" not in one]
+        old = times and max(times) - min(times) > 60_000
+        old = old or (nodes and max(*nodes, end["at"]) - min(nodes) > 86_400_000)
+        self.require(not (whole and newest == 0 and "rebuilt" not in end and old), "no seal")
 
     def linked(self, before: str, entry: bytes, link: str) -> bool:
         return link in (hmac.digest(k, before.encode() + b"\n" + entry, "sha256").hex() for k in self.keys)
 
-    def sealed(self, end: dict[str, Any], found: dict[int, Any], bases: dict[int, tuple[int, str]]) -> None:
+    def sealed(self, end: Members, found: dict[int, Any], bases: Heads) -> None:
         heads = {int(number): tuple(head) for number, head in end["sealed"].items()}
         if end["checkpoint"] is not None:
             text = "".join("{} {} {}\n".format(number, *heads.get(number, (0, ""))) for number in range(64))
@@ -146,15 +133,14 @@ class Second:
             self.require(checkpoint["root"] == hashlib.sha256(text.encode()).hexdigest(), "root")
         self.require(end["checkpoint"] is not None or not heads, "heads without a seal")
         for number, (seq, digest) in heads.items():
-            have = found.get(number, ("", {0: ""}))[1]
-            below = seq <= bases.get(number, (0, ""))[0]
-            self.require(have.get(seq) == digest or below, "not as sealed")
+            have = found.get(number, ("", 0, {0: ""}))[2]
+            self.require(have.get(seq) == digest or seq <= bases.get(number, (0, ""))[0], "not as sealed")
 
-    def reached(self, end: dict[str, Any], found: dict[int, Any], bases: dict[int, tuple[int, str]]) -> None:
+    def reached(self, end: Members, found: dict[int, Any], bases: Heads) -> None:
         for name, head in end["heads"].items():
-            link, digests = found.get(int(name), ("", {0: ""}))
-            emptied = max(digests) == bases.get(int(name), (0, ""))[0] == head["seq"]
-            self.require((head["seq"], head["hash"]) == (max(digests), link) or (emptied and not link), "heads")
+            link, newest, _ = found.get(int(name), ("", 0, {}))
+            emptied = newest == bases.get(int(name), (0, ""))[0] == head["seq"]
+            self.require((head["seq"], head["hash"]) == (newest, link) or (emptied and not link), "heads")
 
 
 def faults(export: bytes, hmac_keys: list[bytes], public_keys: list[bytes]) -> list[str]:

@@ -1,6 +1,4 @@
-"""The second verifier on archives: every manifest, file, checkpoint and entry. The standard library and `second` alone.
-
-`faults_in` gives what is wrong, as texts; nothing for an archive that is whole."""
+"""The second verifier on archives, with `second` and the standard library alone: `faults_in` is what is wrong."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ class SecondOfArchives(Second):
     """Goes through the segments once; what it knows of calls and checkpoints goes with it."""
 
     def check_all(self, directory: Path) -> list[str]:
-        self.pending, self.directory = [], directory
+        self.directory = directory
         self.calls: dict[tuple[int, str, str], str] = {}
         self.starts: set[tuple[int, str]] = set()
         self.lost: list[tuple[int, int, int, list[str]]] = []
@@ -141,8 +139,8 @@ class SecondOfArchives(Second):
     def came_back(self) -> None:
         """Sealed entries that were lost stand there again."""
         for number, had, kept, gone in self.lost:
-            back = {digest for n, seq, digest in self.seen if n == number and seq > kept} & set(gone)
-            self.require(len(back) == had - kept, "lost")
+            back = {digest for n, seq, digest in self.seen if n == number and seq > kept}
+            self.require(len(back & set(gone)) == had - kept, "lost")
 
 
 def faults_in(directory: Path, hmac_keys: list[bytes], public_keys: list[bytes]) -> list[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -33,6 +36,15 @@ def test_no_false_alarm(shape: str) -> None:
     for seed in range(EACH):
         random = Random(f"{shape}{seed}")  # noqa: S311 -- a seed that a failure can be repeated with
         SHAPES[shape](random)
+
+
+@pytest.mark.parametrize("name", ["second", "second_archive"])
+def test_a_second_verifier_is_short_and_alone(name: str) -> None:
+    """At most 150 lines, the standard library and each other: who trusts none of ours can read it in an hour."""
+    text = Path(__file__).with_name(f"{name}.py").read_text()
+    assert len(text.splitlines()) <= 150
+    asked = re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE)
+    assert {*asked} <= sys.stdlib_module_names | {"second"}
 
 
 def _sealed(random: Random) -> None:

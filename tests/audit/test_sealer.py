@@ -422,6 +422,61 @@ async def test_seals_are_not_begun_anew_in_silence(trail: Trail, redis: Redis) -
         await trail.seal()
 
 
+@pytest.mark.pci("10.3")
+async def test_seals_begun_anew_over_times_made_young_are_found(trail: Trail, redis: Redis) -> None:
+    """The store's owner deletes the seals and all that tells of them, and writes every time anew: what the nodes wrote
+    down of theirs is older than a day, in the store, in an export, and to whoever would seal it."""
+    day = 24 * 3_600_000
+    trail.time.now -= day
+    await trail.write(*calls(8))
+    await trail.seal()
+    trail.time.now += day + 60_000
+    await trail.write("call-1")
+    await redis.delete(SEAL, SEALS, "{b0}:audit", "{b0}:seq", "{b0}:system")
+    before = trail.time.now - day - 60_000
+    for now in (0, trail.time.now):
+        found = (await verify_store(trail.seals, KEYRING, now=now)).findings
+        assert [one.kind for one in found] == [Kind.ROLLED_BACK]
+    assert not both(await trail.export()).whole
+    with capture_logs() as logs:
+        await trail.another("n2").seal()
+    assert [one["finding"] for one in logs if one["event"] == "seal.contradicted"] == [
+        f"rolled back: 8 entries were there for {(trail.time.now - before) // 1000} s, and no checkpoint"
+    ]
+    for _ in range(2):
+        assert not (await verify_store(trail.seals, KEYRING)).whole
+        assert not both(await trail.export()).whole
+        await trail.another("n3").seal()
+
+
+async def test_a_young_trail_looked_at_late_had_seals(trail: Trail) -> None:
+    """By the clock of whoever looks or exports, which no owner of the store can change."""
+    await trail.write(*calls(8))
+    day = 24 * 3_600_000
+    assert (await verify_store(trail.seals, KEYRING, now=trail.time.now + day)).whole
+    assert not (await verify_store(trail.seals, KEYRING, now=trail.time.now + day + 1)).whole
+    trail.time.now += day + 1
+    assert not both(await trail.export()).whole
+
+
+async def test_what_came_late_says_nothing_of_the_age(trail: Trail, redis: Redis) -> None:
+    """A journal that heals a store begun anew brings entries of any age, before its first checkpoint."""
+    trail.time.now -= 48 * 3_600_000
+    (late,) = [healed(some_entry(CallKey(tenant="acme", call_id="call-1"), "late", 1).canonical())]
+    late = late.replace(b"1700000000000", b"%d" % trail.time.now)
+    number = bucket(CallKey(tenant="acme", call_id="call-1"))
+    now = int(1000 * (await redis.time())[0])
+    link = KEYRING.chain.link(b"", late)
+    await redis.xadd(f"{{b{number}}}:audit", {"e": late, "h": link, "t": now}, id="1-0")
+    await redis.set(f"{{b{number}}}:seq", 1)
+    trail.time.now += 48 * 3_600_000
+    assert (await verify_store(trail.seals, KEYRING, now=trail.time.now)).whole
+    assert both(await trail.export()).whole
+    with capture_logs() as logs:
+        await trail.seal()
+    assert [one["event"] for one in logs] == ["seal.made", "entry.written"]
+
+
 @pytest.mark.parametrize(("member", "value"), [("hash", "0" * 64), ("n", "1"), ("trimmed", "1"), ("heads", "{}")])
 async def test_what_the_store_says_of_the_seals_is_held_against_them(
     trail: Trail, redis: Redis, member: str, value: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.audit.chain import GENESIS, link
@@ -75,7 +75,7 @@ class Trail:
         self.steps += 1
         before = self.known.get(key)
         revision = before.redaction.revision + 1 if before else 1
-        entry = some_entry(key, f"op{self.steps}", revision).canonical()
+        entry = replace(some_entry(key, f"op{self.steps}", revision), node_ms=self.time.now).canonical()
         after = Redaction(key=key, revision=revision)
         head = before.head if before else GENESIS
         change = Change(
