@@ -20,7 +20,7 @@ from gateway.audit.sealchain import SealChain
 from gateway.audit.signed import line_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from gateway.audit.keyring import Keyring
@@ -29,14 +29,25 @@ if TYPE_CHECKING:
 
 SYSTEM = 0  # the bucket of entries about no call
 NOTHING = Base(number=0, hash="", heads={})
+NAME_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segments:
-    """The manifests of an archive that follow each other, and the hash of the last one."""
+    """The manifests of an archive that follow each other, and the hash of each."""
 
     manifests: tuple[Manifest, ...] = ()
-    hash: str = ""
+    hashes: tuple[str, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """Of the last one."""
+        return self.hashes[-1] if self.hashes else ""
+
+    @property
+    def name(self) -> str:
+        """How this archive is told from others: by its first manifest."""
+        return self.hashes[0][:NAME_DIGITS] if self.hashes else ""
 
     @property
     def ends(self) -> Base:
@@ -46,6 +57,7 @@ class Segments:
 def segments(directory: Path, keyring: Keyring, findings: Findings) -> Segments:
     """What the manifests say, as far as they follow each other; what is wrong with them goes to `findings`."""
     found: list[Manifest] = []
+    hashes: list[str] = []
     previous, ends = "", None
     for number, path in enumerate(manifests(directory), 1):
         line = path.read_bytes().removesuffix(b"\n")
@@ -60,17 +72,21 @@ def segments(directory: Path, keyring: Keyring, findings: Findings) -> Segments:
             findings.add(Kind.FORK, f"{path.name} does not follow the manifest before it")
         found.append(one)
         previous, ends = line_hash(line), one.ends
-    return Segments(manifests=tuple(found), hash=previous)
+        hashes.append(previous)
+    return Segments(manifests=tuple(found), hashes=tuple(hashes))
 
 
 @dataclass(kw_only=True)
 class ArchiveVerifier:
     """`progress` is told how many bytes of entries were read. `known` are lines of checkpoints from elsewhere; those
-    signed by no key of ours count for nothing."""
+    signed by no key of ours count for nothing. `reached` is by archive the newest checkpoint that it is elsewhere said
+    to have; `pin` the hash (or how it begins) of a manifest that this one has to have."""
 
     directory: Path
     keyring: Keyring
     known: Iterable[bytes] = ()
+    reached: Mapping[str, int] = field(default_factory=dict)
+    pin: str = ""
     progress: Callable[[int], None] | None = None
     findings: Findings = field(default_factory=Findings)
     entries: int = 0
@@ -93,6 +109,7 @@ class ArchiveVerifier:
         known = Known.of(self.keyring, self.known, begun=found.manifests[-1].at if found.manifests else None)
         checkpoints = list(self._checkpoints(found.manifests, known))
         self._reaches(known)
+        self._ends_where(found)
         chains = Chains(
             self.keyring.chains, self.findings, whole=bool(found.manifests) and not found.manifests[0].begins.number
         )
@@ -121,6 +138,15 @@ class ArchiveVerifier:
         elif trimmed > self.ends.number:
             text = f"it was archived up to checkpoint {trimmed}, and the archive ends at {self.ends.number}"
             self.findings.add(Kind.TRUNCATED, text)
+
+    def _ends_where(self, found: Segments) -> None:
+        """A segment at the end that was a run of its own leaves nothing behind in those before it."""
+        said = self.reached.get(found.name, 0)
+        if said > self.ends.number:
+            text = f"it was archived up to checkpoint {said}, as is said elsewhere, and ends at {self.ends.number}"
+            self.findings.add(Kind.TRUNCATED, text)
+        if self.pin and not any(one.startswith(self.pin) for one in found.hashes):
+            self.findings.add(Kind.TRUNCATED, f"the segment whose manifest has the hash {self.pin} is not there")
 
     def _checkpoints(self, found: Iterable[Manifest], known: Known) -> Iterator[Checkpoint]:
         chain: SealChain | None = None

@@ -60,6 +60,7 @@ class EntryType(enum.StrEnum):
     SEAL_STARTED = "seal.started"
     KEY_ROTATED = "key.rotated"
     TRAIL_EXPORTED = "trail.exported"
+    TRAIL_ARCHIVED = "trail.archived"
     TRAIL_TRIMMED = "trail.trimmed"
     TRAIL_REBUILT = "trail.rebuilt"
     VERIFICATION_FAILED = "verification.failed"
@@ -87,7 +88,8 @@ class Entry:
     An entry that is about no call has no `call_id`; `key` is then the id of a key, `count` how many entries it is
     about, `checkpoint` the number of a seal, `device` one of the trail's own, and `away_ms` for how long it, or the one
     recorder that is named, was away. `target` is the call that somebody wanted and may not have, `method` how it was
-    asked for; `names` are the fields that held a card number, or the sections of the configuration that changed.
+    asked for; `names` are the fields that held a card number, or the sections of the configuration that changed;
+    `archive` is how the archive is called that reaches up to the checkpoint.
     """
 
     type: EntryType
@@ -122,6 +124,7 @@ class Entry:
     target: str | None = None
     method: str | None = None
     names: tuple[str, ...] = ()
+    archive: str | None = None
 
     def canonical(self) -> bytes:
         """The bytes that are hashed, stored and exported."""

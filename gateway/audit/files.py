@@ -82,6 +82,13 @@ def seals_of(last: bytes | None) -> tuple[Seals, Selection]:
     return ended.seals, ended.selection
 
 
+def whole(path: Path) -> bool:
+    """Not a selection, as far as it says so."""
+    with path.open("rb") as file:
+        last, _ = last_line(file)
+    return seals_of(last)[1].everything
+
+
 def rebuilt_of(last: bytes | None) -> Mapping[int, tuple[Hole, ...]] | None:
     """The holes of an export that was put together again; None for any other."""
     try:

@@ -99,6 +99,7 @@ FIELDS: Mapping[str, Callable[[object], bool]] = {
     "target": _CALL,
     "method": _form(r"get|head|put|post|delete"),
     "names": _names,
+    "archive": _form(r"[0-9a-f]{16}"),
 }
 REQUIRED = ("type", "tenant", "op", "node", "node_ms", "schema")
 

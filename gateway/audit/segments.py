@@ -30,7 +30,8 @@ SEGMENT_BYTES = 8 * 2**20
 
 @dataclass(slots=True, kw_only=True)
 class Reading:
-    """How far one file's lines follow from each other. `end` is where the last good one ends."""
+    """How far one file's lines follow from each other. `end` is where the last good one ends; `begins` is the number of
+    the first good one, and `skipped` how often the number is not the next one behind it."""
 
     link: str = GENESIS
     number: int = 0
@@ -38,6 +39,8 @@ class Reading:
     bad: int = 0
     bad_inside: int = 0
     torn: int = 0  # bad ones without their end
+    begins: int = 0
+    skipped: int = 0
 
     @property
     def spoiled(self) -> int:
@@ -222,8 +225,10 @@ class Segments:
                     reading.torn += not data.endswith(b"\n")
                     previous = _stated_link(data) or previous
                     continue
-                line, reading.number, previous = found
-                reading.link = previous
+                line, number, previous = found
+                reading.skipped += bool(reading.begins) and number != reading.number + 1
+                reading.begins = reading.begins or number
+                reading.link, reading.number = previous, number
                 reading.end, reading.bad, reading.bad_inside = at, 0, reading.bad_inside + reading.bad
                 yield path.name, line
         if reading.bad_inside:
@@ -245,7 +250,7 @@ def file_lines(path: Path, keys: Iterable[bytes], reading: Reading) -> Iterator[
     """Every good line of one file, by the first of these keys that wrote any of it; for whoever only reads.
     `reading` is then how far they follow."""
     for key in keys:
-        reading.bad = reading.bad_inside = reading.torn = 0
+        reading.bad = reading.bad_inside = reading.torn = reading.begins = reading.skipped = reading.number = 0
         lines = Segments(path.parent, key=key)._read(path, reading)  # noqa: SLF001 -- the same module
         first = next(lines, None)
         if first is not None:

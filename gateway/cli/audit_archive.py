@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from gateway.trail.trim import Trimmer, Unverified
 if TYPE_CHECKING:
     import argparse
 
+    from gateway.audit.archive import Segments
     from gateway.audit.keyring import Keyring
     from gateway.settings import Settings
     from gateway.trail.access import Opened
@@ -71,11 +73,23 @@ async def _archive(settings: Settings, directory: Path, *, trim: bool) -> int:
             sys.stderr.write("--trim needs a gateway that runs\n")
             return USAGE
         await written_down(trail, keyring, EntryType.TRAIL_EXPORTED)
-        count = await Archive(directory, trail.store, keyring, ms=Clock().ms).extend()
-        sys.stdout.write(f"{count} entries added\n")
+        archive = Archive(directory, trail.store, keyring, ms=Clock().ms)
+        count = await archive.extend()
+        await _ended(trail, keyring, archive.stands(), count)
         if trim:
             await _trim(trail, keyring, directory, before=Clock().ms() - settings.audit.retention_days * _DAY_MS)
     return FINE
+
+
+async def _ended(trail: Opened, keyring: Keyring, found: Segments, count: int) -> None:
+    """Where the archive ends now is said, and is an entry: later nobody takes its last segment away unseen."""
+    sys.stdout.write(f"{count} entries added\n")
+    sys.stdout.write(
+        f"it ends with segment {len(found.manifests)} and checkpoint {found.ends.number}; --pin {found.hash}\n"
+    )
+    if count and trail.writable:
+        entry = operator.entry(EntryType.TRAIL_ARCHIVED, count=count, checkpoint=found.ends.number)
+        await operator.register(trail.store, keyring).write(replace(entry, archive=found.name))
 
 
 async def _trim(trail: Opened, keyring: Keyring, directory: Path, *, before: int) -> None:

@@ -14,9 +14,9 @@ from gateway.audit.entry import EntryType
 from gateway.audit.files import verify_file
 from gateway.cli import config, loop, operator
 from gateway.cli.audit_export import output, since, until, written_down
-from gateway.cli.audit_verify import logged
 from gateway.cli.exits import CONFIGURATION, FINE, USAGE, WRONG
 from gateway.cli.progress import Progress
+from gateway.cli.witnesses import Witnesses
 from gateway.clock import Clock
 from gateway.report.facts import facts
 from gateway.report.figures import Figures, Limits
@@ -63,16 +63,17 @@ def run(arguments: argparse.Namespace) -> int:
         if path is not None and not path.exists():
             sys.stderr.write(f"{path}: no such file\n")
             return USAGE
-    known = list(logged(arguments.log)) if arguments.log else []
-    return _Report(settings, Window(since=arguments.since, until=arguments.until), known).write(file, arguments.output)
+    witnesses = Witnesses()
+    if arguments.log:
+        witnesses.read_log(arguments.log)
+    window = Window(since=arguments.since, until=arguments.until)
+    return _Report(settings, window, witnesses).write(file, arguments.output)
 
 
 class _Report:
-    """`known` are lines of checkpoints from elsewhere."""
-
-    def __init__(self, settings: Settings, window: Window, known: list[bytes]) -> None:
+    def __init__(self, settings: Settings, window: Window, witnesses: Witnesses) -> None:
         self._settings = settings
-        self._known = known
+        self._known, self._reached = witnesses.seals, witnesses.reached
         self._keyring: Keyring = access.keyring(settings.audit)
         self._figures = Figures(
             window=window,
@@ -109,7 +110,13 @@ class _Report:
                 return verify_file(file, self._keyring, known=self._known, progress=progress.more, good=self._good)
         once = Once(told_again(file))
         with Progress(0) as progress:
-            verifier = ArchiveVerifier(directory=file, keyring=self._keyring, known=self._known, progress=progress.more)
+            verifier = ArchiveVerifier(
+                directory=file,
+                keyring=self._keyring,
+                known=self._known,
+                reached=self._reached,
+                progress=progress.more,
+            )
             for line in verifier.lines():
                 if once.new(line):
                     self._good(line)

@@ -1,91 +1,137 @@
-"""`audit verify`: is an export, or the trail itself, what was written?"""
+"""`audit verify`: is an export, an archive, a journal, or the trail itself, what was written?"""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from gateway.audit.archive import ArchiveVerifier
 from gateway.audit.entry import EntryType
-from gateway.audit.files import verify_file
+from gateway.audit.files import verify_file, whole
 from gateway.audit.manifest import manifests
+from gateway.audit.union import is_journal, read_all
 from gateway.cli import config, loop, operator
 from gateway.cli.audit_export import written_down
 from gateway.cli.exits import FINE, USAGE, WRONG
 from gateway.cli.progress import Progress
+from gateway.cli.witnesses import Witnesses, due_in_archive, due_in_file, due_in_store
 from gateway.clock import Clock
 from gateway.trail import access
+from gateway.trail.floor import floor
 from gateway.trail.look import verify_store
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
-
     from gateway.audit.findings import Verdict
     from gateway.audit.keyring import Keyring
+    from gateway.audit.union import Journals
     from gateway.settings import Settings
+
+_PIN = re.compile(r"[0-9a-f]{8,64}")
 
 
 def add(verbs: Any) -> None:  # noqa: ANN401 -- argparse has no public name for it
-    parser = verbs.add_parser("verify", help="check an export, or the trail in the store")
+    parser = verbs.add_parser("verify", help="check an export, an archive, a journal, or the trail in the store")
     config.add_config(parser)
     parser.add_argument(
-        "file", nargs="?", type=Path, metavar="FILE", help="an export or an archive (default: the store)"
+        "file", nargs="?", type=Path, metavar="FILE", help="an export, an archive or a journal (default: the store)"
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="the gateway's log: its seals must agree, too")
+    parser.add_argument(
+        "--journal", type=Path, action="append", metavar="DIR", help="what it says the store took must be there"
+    )
+    parser.add_argument("--pin", type=_pin, metavar="HASH", help="an archive must have what audit archive said then")
     parser.set_defaults(run=run)
+
+
+def _pin(text: str) -> str:
+    if not _PIN.fullmatch(text):
+        raise argparse.ArgumentTypeError("not the hash of a manifest")
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = operator.settings_of(arguments)
     file: Path | None = arguments.file
-    for path in (file, arguments.log):
+    journals: list[Path] = arguments.journal or []
+    for path in (file, arguments.log, *journals):
         if path is not None and not path.exists():
             sys.stderr.write(f"{path}: no such file\n")
             return USAGE
-    if file is not None and file.is_dir() and not manifests(file) and any(file.glob("*-*.jsonl")):
-        sys.stderr.write(f"{file}: a journal, and no archive; audit rebuild reads it and says what is wrong with it\n")
+    if (wrong := _usage(file, journals, arguments.pin)) is not None:
+        sys.stderr.write(f"{wrong}\n")
         return USAGE
-    known = list(logged(arguments.log)) if arguments.log else []
+    keyring = access.keyring(settings.audit)
+    if file is not None and _journal(file):
+        return _told_journal(read_all([file], keyring))
+    witnesses = Witnesses()
+    if arguments.log:
+        witnesses.read_log(arguments.log)
+    witnesses.read_journals(journals, keyring)
     if file is None:
-        return told(loop.run(_live(settings, known)))
-    return told(_kept(file, access.keyring(settings.audit), known))
+        return told(loop.run(_live(settings, witnesses)))
+    return told(_kept(file, keyring, witnesses, arguments.pin or ""))
 
 
-def _kept(file: Path, keyring: Keyring, known: list[bytes]) -> Verdict:
+def _journal(path: Path) -> bool:
+    return is_journal(path) and not (path.is_dir() and manifests(path))
+
+
+def _usage(file: Path | None, journals: list[Path], pin: str | None) -> str | None:
+    if pin is not None and (file is None or not file.is_dir() or _journal(file)):
+        return "--pin is for archives"
+    if journals and file is not None and _journal(file):
+        return "--journal is for what a journal is held against"
+    if journals and file is not None and file.is_file() and not whole(file):
+        return "--journal is for a whole export, and this is a selection"
+    return None
+
+
+def _kept(file: Path, keyring: Keyring, witnesses: Witnesses, pin: str) -> Verdict:
     if file.is_dir():
         with Progress(0) as progress:
-            return ArchiveVerifier(directory=file, keyring=keyring, known=known, progress=progress.more).verdict()
+            verifier = ArchiveVerifier(
+                directory=file,
+                keyring=keyring,
+                known=witnesses.seals,
+                reached=witnesses.reached,
+                pin=pin,
+                progress=progress.more,
+            )
+            for line in verifier.lines():
+                witnesses.union.saw(line)
+        return witnesses.judged(verifier.outcome, due_in_archive(file, keyring))
+    good = witnesses.union.saw if witnesses.union.known else None
     with Progress(file.stat().st_size) as progress:
-        return verify_file(file, keyring, known=known, progress=progress.more)
+        found = verify_file(file, keyring, known=witnesses.seals, progress=progress.more, good=good)
+    return witnesses.judged(found, due_in_file(file))
 
 
-async def _live(settings: Settings, known: list[bytes]) -> Verdict:
+async def _live(settings: Settings, witnesses: Witnesses) -> Verdict:
     keyring = access.keyring(settings.audit)
+    good = witnesses.union.saw if witnesses.union.known else None
     async with access.opened(settings.store, strict=settings.production) as trail:
         await written_down(trail, keyring, EntryType.TRAIL_READ)
         with Progress(0) as progress:
-            return await verify_store(trail.store, keyring, known=known, progress=progress.more, now=Clock().ms())
+            found = await verify_store(
+                trail.store, keyring, known=witnesses.seals, progress=progress.more, good=good, now=Clock().ms()
+            )
+        return witnesses.judged(found, due_in_store((await floor(trail.store)).heads))
 
 
-def logged(path: Path) -> Iterator[bytes]:
-    """The checkpoints that the log stream has."""
-    with path.open("rb") as file:
-        for line in file:
-            if b'"seal.made"' in line and (found := _seal(line)) is not None:
-                yield found
-
-
-def _seal(line: bytes) -> bytes | None:
-    try:
-        return base64.b64decode(orjson.loads(line)["seal"], validate=True)
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        return None
+def _told_journal(found: Journals) -> int:
+    """Say it, and the exit code."""
+    wrong = found.findings.wrong
+    sys.stdout.write(
+        f"{'WRONG' if wrong else 'whole'}: a journal of {found.lines} lines with {found.entries} entries\n"
+    )
+    if found.waiting:
+        sys.stdout.write(f"note: {found.waiting} of them are not known to be in the store\n")
+    sys.stdout.writelines(f"note: {note}\n" for note in found.notes)
+    sys.stdout.writelines(f"{finding.text()}\n" for finding in found.findings.kept)
+    return WRONG if wrong else FINE
 
 
 def told(verdict: Verdict) -> int:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from gateway.audit.archive import Segments
     from gateway.audit.findings import Finding
     from gateway.audit.keyring import Keyring
     from gateway.store.seals import SealStore
@@ -72,7 +73,7 @@ class Archive:
 
     async def extend(self) -> int:
         """Write what is missing; gives how many entries. Raises `ArchiveBroken` when what is there cannot be gone on
-        with, `StoreUnavailable`, and `OSError`."""
+        with, or nothing is sealed, `StoreUnavailable`, and `OSError`."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._begun = self._ms()
         findings = Findings()
@@ -88,6 +89,10 @@ class Archive:
             self._put(manifest_name(number), line + b"\n")
             previous = line_hash(line)
         return count
+
+    def stands(self) -> Segments:
+        """What there is of it, as far as it follows."""
+        return segments(self._directory, self._keyring, Findings())
 
     # ── which ──
 
@@ -127,6 +132,8 @@ class Archive:
 
     async def _reached(self, ends: Base) -> None:
         newest = await self._store.newest(within=PAGE_SECONDS)
+        if not newest.number and not ends.number:
+            raise ArchiveBroken(_nothing())
         if newest.number < ends.number:
             raise ArchiveBroken(_gap(f"the archive has checkpoint {ends.number}, the store only {newest.number}"))
 
@@ -187,6 +194,12 @@ def _range(part: _Part, number: int) -> tuple[int, int]:
 
 def _size(part: _Part) -> int:
     return sum(until - since + 1 for since, until in (_range(part, number) for number in range(BUCKETS)))
+
+
+def _nothing() -> tuple[Finding, ...]:
+    findings = Findings()
+    findings.add(Kind.NO_END, "no checkpoint is in the store: only what a gateway has sealed is archived")
+    return tuple(findings.kept)
 
 
 def _gap(text: str) -> tuple[Finding, ...]:

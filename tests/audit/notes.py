@@ -36,10 +36,12 @@ def note(
     )
 
 
-def made(directory: Path, *, segment_bytes: int = SEGMENT_BYTES, kept_bytes: int = KEPT_BYTES) -> Journal:
+def made(
+    directory: Path, *, segment_bytes: int = SEGMENT_BYTES, kept_bytes: int = KEPT_BYTES, key: bytes = KEY
+) -> Journal:
     metrics = Metrics({}, version="0")
     return Journal(
-        directory, key=KEY, ms=lambda: 5, metrics=metrics, segment_bytes=segment_bytes, kept_bytes=kept_bytes
+        directory, key=key, ms=lambda: 5, metrics=metrics, segment_bytes=segment_bytes, kept_bytes=kept_bytes
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
-Point, Heads, Members = tuple[int, int, int, int], dict[int, tuple[int, str]], dict[str, Any]
+Point = tuple[int, int, int, int]
+Members = dict[str, Any]
 KEY_TEXT, PURPOSE = b"ed25519\n", b"redaction-gateway trail\n"
 
 
@@ -88,7 +89,9 @@ class Second:
         self.require(self.wrong or all(signed(*one) for one in self.pending), "not signed")
         return self.wrong
 
-    def entries(self, lines: list[bytes], entries: list[Members], bases: Heads, *, whole: bool) -> dict[int, Any]:
+    def entries(
+        self, lines: list[bytes], entries: list[Members], bases: dict[int, Any], *, whole: bool
+    ) -> dict[int, Any]:
         """By bucket: the newest link, the newest number, and the digest at every number."""
         buckets: dict[int, Any] = {n: ("", seq, {seq: digest}) for n, (seq, digest) in bases.items()}
         calls, starts = dict[tuple[str, str], str](), set[str]()
@@ -118,25 +121,22 @@ class Second:
             self.require(risen and not entry.get("count"), "seals put back or begun anew")
             before = entry["checkpoint"]
         times, nodes = [one["at"] for one in entries], [one["node_ms"] for one in entries if "healed" not in one]
-        old = times and max(times) - min(times) > 60_000
-        old = old or (nodes and max(*nodes, end["at"]) - min(nodes) > 86_400_000)
-        self.require(not (whole and newest == 0 and "rebuilt" not in end and old), "no seal")
+        old = [times and max(times) - min(times) > 6e4, nodes and max(*nodes, end["at"]) - min(nodes) > 864e5]
+        self.require(not (whole and newest == 0 and "rebuilt" not in end and any(old)), "no seal")
 
     def linked(self, before: str, entry: bytes, link: str) -> bool:
         return link in (hmac.digest(k, before.encode() + b"\n" + entry, "sha256").hex() for k in self.keys)
 
-    def sealed(self, end: Members, found: dict[int, Any], bases: Heads) -> None:
+    def sealed(self, end: Members, found: dict[int, Any], bases: dict[int, Any]) -> None:
         heads = {int(number): tuple(head) for number, head in end["sealed"].items()}
-        if end["checkpoint"] is not None:
-            text = "".join("{} {} {}\n".format(number, *heads.get(number, (0, ""))) for number in range(64))
-            checkpoint = self.opened(base64.b64decode(end["checkpoint"]))
-            self.require(checkpoint["root"] == hashlib.sha256(text.encode()).hexdigest(), "root")
-        self.require(end["checkpoint"] is not None or not heads, "heads without a seal")
+        text = "".join("{} {} {}\n".format(number, *heads.get(number, (0, ""))) for number in range(64))
+        seal = self.opened(base64.b64decode(end["checkpoint"])) if end["checkpoint"] is not None else None
+        self.require(seal["root"] == hashlib.sha256(text.encode()).hexdigest() if seal else not heads, "root")
         for number, (seq, digest) in heads.items():
             have = found.get(number, ("", 0, {0: ""}))[2]
             self.require(have.get(seq) == digest or seq <= bases.get(number, (0, ""))[0], "not as sealed")
 
-    def reached(self, end: Members, found: dict[int, Any], bases: Heads) -> None:
+    def reached(self, end: Members, found: dict[int, Any], bases: dict[int, Any]) -> None:
         for name, head in end["heads"].items():
             link, newest, _ = found.get(int(name), ("", 0, {}))
             emptied = newest == bases.get(int(name), (0, ""))[0] == head["seq"]

@@ -312,3 +312,34 @@ async def test_an_archive_is_held_against_the_log(trail: Trail, tmp_path: Path) 
     without_last(tmp_path)
     assert held().whole
     assert [one.kind for one in held(*known).findings] == [Kind.TRUNCATED]
+
+
+@pytest.mark.pci("10.3")
+async def test_a_last_segment_of_its_own_run_is_missed(trail: Trail, tmp_path: Path) -> None:
+    """Nothing before it speaks of it. What the run said when it ended does, as a pin or as the entry that the log has;
+    another archive's end says nothing of this one."""
+    await filled(trail, tmp_path)
+    found = archive(trail, tmp_path).stands()
+    other = archive(trail, tmp_path / "other")
+    await other.extend()
+
+    def held(pin: str = "", **reached: int) -> list[Kind]:
+        verifier = ArchiveVerifier(directory=tmp_path, keyring=KEYRING, reached=reached, pin=pin)
+        return [one.kind for one in verifier.verdict().findings]
+
+    ends = {found.name: found.ends.number}
+    pins = (found.hash, found.hash[:8], found.hashes[0])
+    assert [held(), held(**ends), *map(held, pins)] == [[]] * 5
+    without_last(tmp_path)
+    assert [held(), held(found.hashes[0]), held(**{other.stands().name: 9})] == [[]] * 3
+    assert [held(**ends), held(found.hash), held(found.hash[:8])] == [[Kind.TRUNCATED]] * 3
+
+
+async def test_a_store_without_seals_has_nothing_to_archive(trail: Trail, tmp_path: Path) -> None:
+    """That is said, and is no success."""
+    await trail.write(*calls(3))
+    with pytest.raises(ArchiveBroken, match="no checkpoint is in the store"):
+        await archive(trail, tmp_path).extend()
+    assert manifest.manifests(tmp_path) == []
+    await trail.seal()
+    assert await archive(trail, tmp_path).extend() == 3

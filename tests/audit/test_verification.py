@@ -132,6 +132,11 @@ BESIDES = {
 }
 
 
+async def raw_add(redis: Redis, *words: str | bytes) -> None:
+    """What no dictionary can hold."""
+    await redis.execute_command("XADD", *words)  # type: ignore[no-untyped-call]  # the library has no types here
+
+
 @pytest.mark.pci("10.3")
 @pytest.mark.parametrize("where", [*BESIDES, "id"])
 async def test_what_stands_beside_an_entry_is_found(trail: Trail, redis: Redis, where: str) -> None:
@@ -141,12 +146,13 @@ async def test_what_stands_beside_an_entry_is_found(trail: Trail, redis: Redis, 
     await watch.turn()
     await trail.write("call-1")
     await trail.seal()
-    (first, one), (name, was) = await redis.xrange(AUDIT)
+    rows: Any = await redis.xrange(AUDIT)
+    (first, one), (name, was) = rows
     own = {b"%e": was[b"e"], b"%h": was[b"h"], b"%t": was[b"t"], b"0%b": b"0" + was[b"t"]}
     await redis.delete(AUDIT)
     await redis.xadd(AUDIT, one, id=first)
     changed = [own.get(word, word) for word in BESIDES.get(where, MEMBERS)]
-    await redis.execute_command("XADD", AUDIT, "2-7" if where == "id" else name, *changed)
+    await raw_add(redis, AUDIT, "2-7" if where == "id" else name, *changed)
     assert [one.text() for one in (await verify_store(trail.seals, KEYRING)).findings] == [
         f"edited: {BESIDE} (bucket {NUMBER}, number 2)"
     ]
@@ -156,11 +162,12 @@ async def test_what_stands_beside_an_entry_is_found(trail: Trail, redis: Redis, 
 
 async def test_what_stands_beside_a_checkpoint_is_found(trail: Trail, redis: Redis) -> None:
     """As beside an entry."""
-    ((name, was),) = await redis.xrange("{b0}:seals")
+    rows: Any = await redis.xrange("{b0}:seals")
+    ((name, was),) = rows
     ((member, line),) = was.items()
     for said, words in ((name, [member, line, b"x", b"y"]), (b"1-7", [member, line]), (name, [b"d", line])):
         await redis.delete("{b0}:seals")
-        await redis.execute_command("XADD", "{b0}:seals", said, *words)
+        await raw_add(redis, "{b0}:seals", said, *words)
         found = (await verify_store(trail.seals, KEYRING)).findings
         assert [one.text() for one in found] == ["edited: something stands beside checkpoint 1"]
 

@@ -69,6 +69,8 @@ def test_a_trail_from_the_call_to_the_auditor(directory: Path) -> None:
     with sandbox(directory / "data") as process:
         configured(directory)
         answer = mute(process)
+        for _ in range(10):  # a store that is slow at the start leaves the entry to the journal
+            answer = answer if answer["audit"] else mute(process)
         mute(process, "demo-call-2")
         live = audit(directory, "export")
         assert live.returncode == 0, live.stderr
@@ -92,6 +94,21 @@ def test_a_trail_from_the_call_to_the_auditor(directory: Path) -> None:
     whole = audit(directory, "verify", str(file), "--log", str(directory / "data" / "stderr"))
     assert whole.returncode == 0, whole.stdout
     assert whole.stdout.startswith("whole: ")
+
+    journal = directory / "data" / "journal"
+    kept = audit(directory, "verify", str(journal))
+    assert kept.stdout.startswith("whole: a journal of "), kept.stdout
+    assert kept.returncode == 0
+    for words in ((str(file),), ()):
+        union = audit(directory, "verify", *words, "--journal", str(journal))
+        assert union.returncode == 0, union.stdout
+        assert "note: the journals know the place of " in union.stdout
+    (line, *_) = sorted(journal.glob("*.jsonl"))
+    was = line.read_bytes()
+    line.write_bytes(was.replace(b"demo-call-2", b"demo-call-3", 1))
+    assert audit(directory, "verify", str(line)).returncode == 1
+    assert audit(directory, "verify", str(file), "--journal", str(journal)).returncode == 1
+    line.write_bytes(was)
 
     paper = directory / "answer.json"
     paper.write_bytes(orjson.dumps({"audit": answer["audit"]}))
@@ -151,15 +168,29 @@ def test_an_archive_and_what_is_old(directory: Path) -> None:
         configured(directory)
         mute(process)
         first = audit(directory, "archive", archive)
+        for number in range(60):  # until what is new is sealed
+            if "with segment 2 " in first.stdout:
+                break
+            mute(process, f"demo-call-{1 + number % 2}")
+            first = audit(directory, "archive", archive)
         assert first.returncode == 0, first.stderr
+        pin = first.stdout.split("--pin ")[1].strip()
         trimmed = audit(directory, "archive", archive, "--trim")
         assert trimmed.returncode == 0, trimmed.stderr
         assert "0 entries taken away" in trimmed.stdout
         process.stop()
     assert audit(directory, "archive", archive, "--trim").returncode == 2
     assert audit(directory, "archive", archive).returncode == 0
-    checked = audit(directory, "verify", archive)
-    assert checked.returncode == 0, checked.stdout
+    log, journal = str(directory / "data" / "stderr"), str(directory / "data" / "journal")
+    for words in ((), ("--pin", pin), ("--log", log), ("--journal", journal)):
+        checked = audit(directory, "verify", archive, *words)
+        assert checked.returncode == 0, (words, checked.stdout)
+    for path in sorted((directory / "archive").iterdir())[3:]:
+        path.rename(directory / path.name)
+    cut = audit(directory, "verify", archive, "--log", log)
+    assert cut.returncode == 1
+    assert "truncated: it was archived up to checkpoint" in cut.stdout
+    assert audit(directory, "verify", archive, "--pin", "0" * 64).returncode == 1
     (directory / "archive" / "00000001.entries.jsonl.gz").write_bytes(b"")
     assert audit(directory, "verify", archive).returncode == 1
     (directory / "archive" / "00000001.manifest.json").write_bytes(b"{}")
@@ -229,13 +260,20 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(
 
 
 def test_what_cannot_be_meant_is_a_usage_error(directory: Path) -> None:
-    """A time that ends before it begins; a journal in an archive's place is called by its name."""
+    """A time that ends before it begins, a pin for what is no archive or that is no hash, a journal held against itself
+    or beside a selection."""
     configured(directory)
     wrong = audit(directory, "export", "--since", "2026-11-02", "--until", "2026-10-31")
     assert (wrong.returncode, wrong.stderr) == (2, "--since must be before --until\n")
     journal = directory / "journal"
     journal.mkdir()
     (journal / "0-0000000000000001.jsonl").touch()
-    wrong = audit(directory, "verify", str(journal))
-    assert wrong.returncode == 2
-    assert "a journal, and no archive" in wrong.stderr
+    (directory / "trail.jsonl").touch()
+    for words in (
+        ("--pin", "0" * 64),
+        (str(journal), "--pin", "0" * 64),
+        (str(directory), "--pin", "x"),
+        (str(journal), "--journal", str(journal)),
+        ("--journal", str(directory / "none")),
+    ):
+        assert audit(directory, "verify", *words).returncode == 2, words
