@@ -45,6 +45,8 @@ class Witnesses:
             for line in file:
                 if b'"seal.made"' in line or _ARCHIVED.encode() in line:
                     self._line(line)
+        if not self.seals:
+            self.notes = (*self.notes, "the log has no checkpoint: it is no gateway's log in JSON, or of another time")
 
     def _line(self, line: bytes) -> None:
         try:
@@ -64,7 +66,7 @@ class Witnesses:
     def read_journals(self, paths: Iterable[Path], keyring: Keyring) -> None:
         """`OSError` when one cannot be read."""
         found = read_all(paths, keyring)
-        self.union, self.findings, self.notes = found.union(), found.findings, tuple(found.notes)
+        self.union, self.findings, self.notes = found.union(), found.findings, (*self.notes, *found.notes)
 
     def judged(self, verdict: Verdict, due: Callable[[Ack], bool]) -> Verdict:
         """Together with what the journals say: `due` is what has to be in this trail, as far as it reaches."""

@@ -63,7 +63,7 @@ class Turnstile:
         self.door.denials.throttled(address)
         self.meter.auth_denied(reason=Reason.THROTTLED)
         await self.door.throttled.passed()
-        name = headers.request_id(request.headers, self.authenticator.is_secret)
+        name = headers.request_id(request.headers, self.authenticator.holds_secret)
         said = {**headers.COMMON, headers.REQUEST_ID: name}
         response = problems.response(Failure(Code.RATE_LIMITED, WAIT), name, said)
         response.headers[hdrs.RETRY_AFTER] = str(wait)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -85,6 +86,28 @@ async def test_a_lost_trail_is_made_again(house: House, number: int) -> None:
     assert "note: hole" not in verdict
     last = orjson.loads(lines[-2])
     assert (last["type"], last["client"], last["count"]) == ("trail.rebuilt", "operator", 0)
+
+
+@pytest.mark.pci("10.3")
+async def test_the_last_segment_of_an_archive_is_missed_by_the_log(house: House) -> None:
+    """Where each run of `audit archive` ended is an entry, and the log has it as soon as it is sealed: a segment that
+    is taken away at the end is found, whoever owns store and archive. The log agrees with an archive that is whole."""
+    await busy(house)
+    archive, done = house.home / "archive", None
+    async with asyncio.timeout(60):
+        while done is None or "with segment 2 " not in done.stdout:
+            await house.mute("verba-1")
+            done = await house.cli("audit", "archive", str(archive))
+    await house.until(lambda: any('"trail.archived"' in one["entry"] for one in house.logged("entry.found")[-1:]))
+    await house.stop()
+    whole = await house.cli("audit", "verify", str(archive), "--log", str(house.log))
+    assert (whole.returncode, "no checkpoint" in whole.stdout) == (0, False), whole.stdout
+    for path in sorted(archive.iterdir())[3:]:
+        path.unlink()
+    assert (await house.cli("audit", "verify", str(archive))).returncode == 0
+    cut = await house.cli("audit", "verify", str(archive), "--log", str(house.log))
+    assert cut.returncode == 1
+    assert "truncated: it was archived up to checkpoint" in cut.stdout
 
 
 async def test_what_is_missing_is_named(house: House) -> None:
