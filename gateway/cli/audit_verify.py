@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -24,6 +23,8 @@ from gateway.trail.floor import floor
 from gateway.trail.look import verify_store
 
 if TYPE_CHECKING:
+    import argparse
+
     from gateway.audit.findings import Verdict
     from gateway.audit.keyring import Keyring
     from gateway.audit.union import Journals
@@ -42,14 +43,8 @@ def add(verbs: Any) -> None:  # noqa: ANN401 -- argparse has no public name for 
     parser.add_argument(
         "--journal", type=Path, action="append", metavar="DIR", help="what it says the store took must be there"
     )
-    parser.add_argument("--pin", type=_pin, metavar="HASH", help="an archive must have what audit archive said then")
+    parser.add_argument("--pin", metavar="HASH", help="an archive must have what audit archive said then")
     parser.set_defaults(run=run)
-
-
-def _pin(text: str) -> str:
-    if not _PIN.fullmatch(text):
-        raise argparse.ArgumentTypeError("not the hash of a manifest")
-    return text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,6 +77,8 @@ def _journal(path: Path) -> bool:
 def _usage(file: Path | None, journals: list[Path], pin: str | None) -> str | None:
     if pin is not None and (file is None or not file.is_dir() or _journal(file)):
         return "--pin is for archives"
+    if pin is not None and not _PIN.fullmatch(pin):
+        return "--pin is the hash of a manifest, or how it begins"
     if journals and file is not None and _journal(file):
         return "--journal is for what a journal is held against"
     if journals and file is not None and file.is_file() and not whole(file):

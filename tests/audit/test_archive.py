@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.audit.entry import Entry
     from gateway.store.redis import RedisStore
 
+NONE: dict[str, int] = {}
 THIEF = Keyring.of(hmac_key=bytes(32), signing_key=OTHER_SEED)
 
 
@@ -323,16 +324,16 @@ async def test_a_last_segment_of_its_own_run_is_missed(trail: Trail, tmp_path: P
     other = archive(trail, tmp_path / "other")
     await other.extend()
 
-    def held(pin: str = "", **reached: int) -> list[Kind]:
+    def held(pin: str = "", reached: dict[str, int] = NONE) -> list[Kind]:
         verifier = ArchiveVerifier(directory=tmp_path, keyring=KEYRING, reached=reached, pin=pin)
         return [one.kind for one in verifier.verdict().findings]
 
     ends = {found.name: found.ends.number}
     pins = (found.hash, found.hash[:8], found.hashes[0])
-    assert [held(), held(**ends), *map(held, pins)] == [[]] * 5
+    assert [held(), held(reached=ends), *map(held, pins)] == [[]] * 5
     without_last(tmp_path)
-    assert [held(), held(found.hashes[0]), held(**{other.stands().name: 9})] == [[]] * 3
-    assert [held(**ends), held(found.hash), held(found.hash[:8])] == [[Kind.TRUNCATED]] * 3
+    assert [held(), held(found.hashes[0]), held(reached={other.stands().name: 9})] == [[]] * 3
+    assert [held(reached=ends), held(found.hash), held(found.hash[:8])] == [[Kind.TRUNCATED]] * 3
 
 
 async def test_a_store_without_seals_has_nothing_to_archive(trail: Trail, tmp_path: Path) -> None:

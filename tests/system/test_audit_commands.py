@@ -63,6 +63,25 @@ def mute(process: Process, call_id: str = "demo-call") -> Mapping[str, Any]:
     return found
 
 
+def held_against_the_journal(directory: Path, file: Path) -> None:
+    """The journal is whole, and what it says the store took is in the export and in the store; a line that was changed
+    in it is found."""
+    journal = directory / "data" / "journal"
+    kept = audit(directory, "verify", str(journal))
+    assert kept.stdout.startswith("whole: a journal of "), kept.stdout
+    assert kept.returncode == 0
+    for words in ((str(file),), ()):
+        union = audit(directory, "verify", *words, "--journal", str(journal))
+        assert union.returncode == 0, union.stdout
+        assert "note: the journals know the place of " in union.stdout
+    (line, *_) = sorted(journal.glob("*.jsonl"))
+    was = line.read_bytes()
+    line.write_bytes(was.replace(b"demo-call-2", b"demo-call-3", 1))
+    assert audit(directory, "verify", str(line)).returncode == 1
+    assert audit(directory, "verify", str(file), "--journal", str(journal)).returncode == 1
+    line.write_bytes(was)
+
+
 def test_a_trail_from_the_call_to_the_auditor(directory: Path) -> None:
     """Exported while the gateway runs and after it has ended: the same entries, whole; each answer's `audit` is
     proven; a byte changed, a line less and a missing end are found; a log that is none of ours is said to be none."""
@@ -96,21 +115,7 @@ def test_a_trail_from_the_call_to_the_auditor(directory: Path) -> None:
     assert whole.stdout.startswith("whole: ")
     assert "note: the log has no checkpoint: it is no gateway's log in JSON" in whole.stdout
 
-    journal = directory / "data" / "journal"
-    kept = audit(directory, "verify", str(journal))
-    assert kept.stdout.startswith("whole: a journal of "), kept.stdout
-    assert kept.returncode == 0
-    for words in ((str(file),), ()):
-        union = audit(directory, "verify", *words, "--journal", str(journal))
-        assert union.returncode == 0, union.stdout
-        assert "note: the journals know the place of " in union.stdout
-    (line, *_) = sorted(journal.glob("*.jsonl"))
-    was = line.read_bytes()
-    line.write_bytes(was.replace(b"demo-call-2", b"demo-call-3", 1))
-    assert audit(directory, "verify", str(line)).returncode == 1
-    assert audit(directory, "verify", str(file), "--journal", str(journal)).returncode == 1
-    line.write_bytes(was)
-
+    held_against_the_journal(directory, file)
     paper = directory / "answer.json"
     paper.write_bytes(orjson.dumps({"audit": answer["audit"]}))
     for words in ((str(paper), str(file)), (str(paper),)):
