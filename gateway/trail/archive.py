@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.store.seals import SealStore
 
 SEGMENT_ENTRIES = 200_000
-LEVEL = 6  # of gzip: 9 takes three times as long for a hundredth less
+LEVEL = 6  # of gzip: 9 takes more than twice as long for a twenty-fifth less
 
 
 class ArchiveBroken(Exception):  # noqa: N818 -- reads as the fact it states

@@ -128,7 +128,8 @@ def spaced(card: str) -> list[str]:
 @pytest.mark.pci("3.2.1", "3.4.1")
 async def test_nothing_secret_is_left_behind(house: House) -> None:
     """Card numbers and secrets in every field, header, query, path and vendor text, well-formed requests and others:
-    none of it in the store's files, journal, logs, exports in all forms, archive, metrics, and what a crash says."""
+    none of it in the store's files, journal, logs, exports in all forms, archive, report, metrics, and what a crash
+    says."""
     canary = "Canary!Canary0!Secret1!Tail"
     await house.start()
     for fake in house.fakes.values():
@@ -138,6 +139,7 @@ async def test_nothing_secret_is_left_behind(house: House) -> None:
     for form in ("jsonl", "cef", *(("ocsf", "ecs") if SOAK else ())):
         await house.cli("audit", "export", "--format", form, "--output", str(house.home / f"trail.{form}"))
     await house.cli("audit", "archive", str(house.home / "archive"))
+    assert (await house.cli("audit", "report", "--output", str(house.home / "report.html"))).returncode == 0
     assert house.popen is not None
     house.popen.send_signal(signal.SIGABRT)
     await house.stop(signal.SIGKILL)
@@ -150,7 +152,7 @@ async def test_nothing_secret_is_left_behind(house: House) -> None:
     ]
     searched = [*needles([secret for secret in secrets if secret != "redaction" and len(secret) > 8])]
     left = [path for path in house.home.rglob("*") if path.is_file() and "mount" not in path.parts]
-    assert {path.name for path in left} >= {"log.jsonl", "stderr", "trail.cef", "00000001.manifest.json"}
+    assert {path.name for path in left} >= {"log.jsonl", "stderr", "trail.cef", "00000001.manifest.json", "report.html"}
     for path in left:
         data = unpacked(path)
         assert not [needle for needle in searched if needle in data], path
