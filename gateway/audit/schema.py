@@ -55,7 +55,7 @@ def _recorders(value: object) -> bool:
 # Where a card number can be found, and what a configuration is made of.
 CARD_FIELDS = frozenset({"actor", "hold", "idempotency-key", "reason", "user_id"})
 SECTIONS = frozenset(
-    {"audit", "backends", "clients", "environment", "listen", "policy", "routes", "store", "tokens"},
+    {"audit", "backends", "clients", "environment", "listen", "policy", "routes", "store", "tokens", "tracing"},
 )
 
 
