@@ -79,7 +79,9 @@ def store_away(process: Process) -> Iterator[None]:
 
 
 def test_every_promised_metric_is_there_and_moves_or_is_told_to_stand_still(process: Process) -> None:
-    """Mutes that work, fail, are undone by others and go past the store; a stranger; a recorder that is down."""
+    """Mutes that work, fail, are undone by others and go past the store; a stranger; a recorder that is down. Before
+    all that, what is old does not outlive the redaction."""
+    _the_ages_of_the_oldest_do_not_outlive_the_redaction(process)
     said, watcher = process.said, Watcher(process)
     url = f"{said['base_url']}/v1/calls/{said['call_id']}/redaction"
     genesys, verba = said["fakes"]["genesys"], said["fakes"]["verba"]
@@ -103,7 +105,7 @@ def test_every_promised_metric_is_there_and_moves_or_is_told_to_stand_still(proc
     assert PROMISED - watcher.moved == still & PROMISED
 
 
-def test_the_ages_of_the_oldest_do_not_outlive_the_redaction(process: Process) -> None:
+def _the_ages_of_the_oldest_do_not_outlive_the_redaction(process: Process) -> None:
     """After the unmute nothing is open, and nothing is old, at a real gateway as well."""
     said, watcher = process.said, Watcher(process)
     url = f"{said['base_url']}/v1/calls/{said['call_id']}/redaction"

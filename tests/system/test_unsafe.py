@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import script
+from processes import run, script
 from unsafe import PROCESS, UNSAFE, House, Unsafe
 
 from gateway import footing
@@ -78,7 +78,7 @@ def test_all_of_them_are_named_at_once(house: House) -> None:
     together = ("no-pepper", "vendor-in-the-clear", "proxies-everybody", "tls-key-readable", "secret-writable", "debug")
     for name in together:
         UNSAFE[name].arrange(house)
-    ran = script("serve", "--config", house.written(), cwd=house.home, environ=house.environ)
+    ran = run("serve", "--config", house.written(), cwd=house.home, environ=house.environ)
     assert (ran.returncode, names(ran.stderr)) == (78, {UNSAFE[name].name for name in together})
 
 
