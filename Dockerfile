@@ -5,12 +5,14 @@ WORKDIR /src
 ARG EXTRA=
 COPY requirements.lock requirements-tracing.lock ./
 RUN python -m venv --without-pip /venv \
- && python -m pip --python /venv/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r "requirements${EXTRA:+-$EXTRA}.lock"
+ && python -m pip --python /venv/bin/python install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: -r "requirements${EXTRA:+-$EXTRA}.lock"
 COPY pyproject.toml README.md ./
 COPY gateway ./gateway
-# What builds the project does not stay to run it; pip was never in there.
-RUN python -m pip --python /venv/bin/python install --no-cache-dir --no-index --no-deps --no-build-isolation . \
+# What builds the project does not stay to run it; pip was never in there. A layer keeps whole seconds only, so byte code
+# that goes by the time of its source would be found old and made anew at every start.
+RUN python -m pip --python /venv/bin/python install --no-cache-dir --no-compile --no-index --no-deps --no-build-isolation . \
  && python -m pip --python /venv/bin/python uninstall --yes flit-core \
+ && /venv/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /venv/lib \
  && install -d -m 0700 /data
 
 FROM python:3.11-slim

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test soak bench lint fmt lock sbom dashboards clean
+.PHONY: run test soak bench image-test lint fmt lock sbom dashboards clean
 
 run: $(VENV)/.run  ## environment + the service with the embedded store and the sandbox vendors
 	$(BIN)/redaction-gateway sandbox
@@ -19,6 +19,9 @@ soak: $(VENV)/.dev  ## the same tests with the numbers of a long night
 
 bench: $(VENV)/.dev  ## what a request costs, beside thin services of the same work: dist/bench/results.md (QUICK=1: two minutes)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+image-test: $(VENV)/.dev  ## the image, built and run as a cluster runs it; needs root on Debian 12
+	tests/image/run
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check gateway tests bench dashboards

@@ -134,6 +134,23 @@ def test_what_built_it_is_not_in_it() -> None:
     assert of("RUN", LAST) == []
 
 
+def test_byte_code_does_not_go_by_times() -> None:
+    """A layer rounds the times of files: byte code that is compared with them would be made anew at every start, since
+    none can be written."""
+    built = " ".join(step.rest for step in of("RUN", 0))
+    assert built.count("install --no-cache-dir --no-compile ") == 2
+    assert "/venv/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /venv/lib" in built
+
+
+def test_hadolint_is_content() -> None:
+    """The linter of recipes has nothing to say, and is told to overlook nothing."""
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert "hadolint ignore" not in RECIPE
+
+
 def test_it_does_not_run_as_root() -> None:
     """A numeric user other than 0, set before anything is run and owner of the only directory that is written."""
     user = only("USER").rest
