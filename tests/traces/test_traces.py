@@ -117,7 +117,8 @@ async def test_no_id_no_person_no_secret_and_no_card_number_is_exported(short_di
     """Whatever is sent along, refused or not: searched in all bytes that the collector gets and in the metrics."""
     call, words = "call-id-canary", ["ext.canary", "actor-canary", "hold-canary", "reason-canary", "idem-canary"]
     extension, actor, hold, reason, idempotency = words
-    noise = [("tracestate", f"k={CARD}"), ("baggage", f"card={CARD}"), ("X-Request-Id", "request-canary")]
+    context = [("traceparent", TRACEPARENT), ("tracestate", f"k={CARD}"), ("baggage", f"card={CARD}")]
+    noise = [*context, ("X-Request-Id", "request-canary")]
     async with receiving() as receiver:
         async with place(short_dir, endpoint=receiver.url, authorization="Bearer collector-canary") as gateway:
             for fake in gateway.desk.fakes.values():
@@ -166,7 +167,7 @@ async def test_what_failed_is_an_error(short_dir: Path) -> None:
 
 async def test_a_collector_that_hangs_stops_nothing(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutes are proven while it does, also when the queue is full; and the gateway ends without it."""
-    monkeypatch.setattr(otel, "SEND_SECONDS", 600.0)
+    monkeypatch.setattr(otel, "SEND_SECONDS", 60.0)
     monkeypatch.setattr(otel, "MOST_SPANS", 8)
     monkeypatch.setattr(otel, "BATCH_SPANS", 4)
     monkeypatch.setattr(otel, "LAST_SECONDS", 0.2)
