@@ -132,6 +132,7 @@ def _vendors(made: Dashboard) -> None:
             unit="none",
             words=NO_YES,
             span=12,
+            height=8,
         )
     )
 
@@ -218,7 +219,7 @@ def _trail(made: Dashboard) -> None:
             "One a minute at least.",
             Query(expr=f"time() - max({ours('audit_last_seal_timestamp_seconds')})", legend="age"),
             unit="s",
-            steps=((None, WELL), (75, WARY), (120, BAD)),
+            steps=((None, WELL), (75, WARY), (100, BAD)),
             decimals=0,
             span=12,
         )
@@ -256,6 +257,7 @@ def _access(made: Dashboard) -> None:
             steps=((None, WELL), (0.5, WARY)),
             decimals=0,
             span=6,
+            height=8,
         )
     )
     made.with_panel(
@@ -267,6 +269,7 @@ def _access(made: Dashboard) -> None:
             steps=FEW_DAYS,
             empty="never",
             span=6,
+            height=8,
         )
     )
     made.with_panel(

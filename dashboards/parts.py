@@ -60,6 +60,7 @@ def number(  # noqa: PLR0913 -- a panel has as many sides
     words: Mapping[str, tuple[str, str]] | None = None,
     empty: str = "no data",
     span: int = 4,
+    height: int = 4,
     decimals: int | None = None,
 ) -> stat.Panel:
     """One value now. `words` shows values as words, each with its colour."""
@@ -76,7 +77,7 @@ def number(  # noqa: PLR0913 -- a panel has as many sides
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .no_value(empty)
         .span(span)
-        .height(4)
+        .height(height)
     )
     if len(queries) > 1 or "{{" in queries[0].legend:
         panel.text_mode(looks.BigValueTextMode.VALUE_AND_NAME)

@@ -30,6 +30,13 @@ def test_every_alert_has_cases() -> None:
 
 
 @pytest.mark.pci("10.7")
+def test_what_wakes_somebody_is_told_within_a_minute() -> None:
+    """Of which Prometheus needs 15 s to look and as long to think, as it comes."""
+    waits = {rule["alert"]: rule.get("for", "0s") for rule in rules() if rule["labels"]["severity"] == "critical"}
+    assert {wait for wait in waits.values() if wait not in {"0s", "15s", "30s"}} == set()
+
+
+@pytest.mark.pci("8.3.4", "10.6", "10.7", "12.10.7")
 def test_alerts_fire_and_stay_quiet(tmp_path: Path) -> None:
     """All cases, by `promtool test rules`."""
     assert failures(CASES, tmp_path) == set()

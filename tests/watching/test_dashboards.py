@@ -63,7 +63,7 @@ def test_grafana_reads_the_file_as_it_was_meant(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_panels_do_not_overlap(name: str) -> None:
-    """Each has its own place on a grid 24 wide, rows included; and its own number."""
+    """Each has its own place on a grid 24 wide, rows included, which has no holes; and its own number."""
     taken: set[tuple[int, int]] = set()
     for panel in board(name)["panels"]:
         place = panel["gridPos"]
@@ -76,6 +76,7 @@ def test_panels_do_not_overlap(name: str) -> None:
         assert place["x"] + place["w"] <= WIDTH
         assert not cells & taken, panel["title"]
         taken |= cells
+    assert len(taken) == WIDTH * (1 + max(y for _, y in taken))
     numbers = [panel["id"] for panel in board(name)["panels"]]
     assert len(numbers) == len({*numbers})
 
