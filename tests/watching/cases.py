@@ -167,7 +167,7 @@ CASES = (
                 **gauge("audit_last_seal_timestamp_seconds", "0 0 0 0 60x3 120x3 180x3 240x3"),
                 f'audit_last_seal_timestamp_seconds{{{HERE},instance="b"}}': "0x30",
             },
-            "a start": gauge("audit_last_seal_timestamp_seconds", "0x7 120x20"),
+            "a start": gauge("audit_last_seal_timestamp_seconds", "0x7 120x3 180x20"),
         },
     ),
     Case(
