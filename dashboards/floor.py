@@ -70,10 +70,10 @@ def _now(made: Dashboard) -> None:
     made.with_panel(
         number(
             "Unprotected, last hour",
-            "Seconds of calls that were wanted silent and not proven so. The moments of every mute are in it.",
+            "Seconds that recorders were wanted silent and not proven so. The moments of every mute are in it, so that it "
+            "grows with the calls.",
             Query(expr=f"sum(increase({backends('redaction_unprotected_seconds_total')}[1h]))", legend="seconds"),
             unit="s",
-            steps=((None, WELL), (60, WARY), (600, BAD)),
         )
     )
     made.with_panel(

@@ -24,6 +24,7 @@ from scraper import RULES, Prometheus, scraping
 
 from gateway.auth.issuer import KEYS_REFUSED
 from gateway.auth.keys import mint
+from gateway.model import Vendor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -83,6 +84,7 @@ async def test_everything_is_seen(house: House) -> None:
     await house.start()
     async with scraping(house.home / "prometheus", house.session, port=house.admin_port) as prometheus:
         await _happens(house, prometheus)
+        await _there_is_a_choice(prometheus)
         await _no_panel_is_empty(prometheus)
         await _alerts_see_it(prometheus)
 
@@ -182,6 +184,19 @@ async def _files_broken(house: House, prometheus: Prometheus) -> None:
 # ── what is seen ──
 
 
+async def _there_is_a_choice(prometheus: Prometheus) -> None:
+    """Every variable finds what there is to choose from."""
+    expected = {"namespace": {"desk"}, "job": {"redaction-gateway"}, "backend": {vendor.value for vendor in Vendor}}
+    for board in _boards():
+        variables = [one for one in board["templating"]["list"] if one["type"] == "query"]
+        assert {one["name"] for one in variables} == expected.keys()
+        for one in variables:
+            asked = re.fullmatch(r"label_values\((.+), (\w+)\)", one["query"])
+            assert asked is not None
+            found = await prometheus.get(f"label/{asked[2]}/values", **{"match[]": _chosen(asked[1])})
+            assert {*found} == expected[one["name"]]
+
+
 async def _no_panel_is_empty(prometheus: Prometheus) -> None:
     empty = [
         f"{panel['title']}: {target['expr']}"
@@ -192,9 +207,13 @@ async def _no_panel_is_empty(prometheus: Prometheus) -> None:
     assert empty == []
 
 
+def _boards() -> list[dict[str, Any]]:
+    return [orjson.loads(file.read_bytes()) for file in sorted(DASHBOARDS.glob("*.json"))]
+
+
 def _panels() -> Iterator[dict[str, Any]]:
-    for file in sorted(DASHBOARDS.glob("*.json")):
-        yield from (panel for panel in orjson.loads(file.read_bytes())["panels"] if panel["type"] != "row")
+    for board in _boards():
+        yield from (panel for panel in board["panels"] if panel["type"] != "row")
 
 
 def _chosen(expr: str) -> str:
