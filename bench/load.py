@@ -108,7 +108,8 @@ class Outcome:
 
 
 async def fire(port: int, requests: Sequence[bytes], connections: int, *, store: bool = False) -> Outcome:
-    """Ask all of `requests`, each connection the next one as soon as it has its answer."""
+    """Ask all of `requests`, each connection the next one as soon as it has its answer. Raises `TimeoutError`, and
+    `OSError` when a connection is lost."""
     loop, load = asyncio.get_running_loop(), Load(iter(requests), len(requests))
     askers: list[_Asker] = []
     for _ in range(connections):
@@ -118,8 +119,11 @@ async def fire(port: int, requests: Sequence[bytes], connections: int, *, store:
     began = time.perf_counter()
     for asker in askers:
         asker.ask()
-    await asyncio.wait_for(load.done, PATIENCE_SECONDS)
+    done, _ = await asyncio.wait({load.done}, timeout=PATIENCE_SECONDS)
     seconds = time.perf_counter() - began
     for asker in askers:
         asker.close()
+    if not done:
+        raise TimeoutError(f"{load.left} of {len(requests)} requests are not answered")
+    load.done.result()
     return Outcome(waits=tuple(sorted(load.waits)), seconds=seconds, failed=len(requests) - load.statuses[200])

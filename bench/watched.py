@@ -11,7 +11,7 @@ import json
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway import app
 from gateway.cli import loop
@@ -57,9 +57,9 @@ async def _watching(work: Coroutine[None, None, T]) -> T:
     return await work
 
 
-def _filled(settings: Settings) -> Metrics:
+def _filled(settings: Settings, *beside: Any) -> Metrics:  # noqa: ANN401 -- handed on as it comes
     """With every series of requests that the closed sets allow: what a gateway has after a long bad day."""
-    metrics = _metrics(settings)
+    metrics = _metrics(settings, *beside)
     for method in METHODS:
         for outcome in OUTCOMES:
             metrics.request_served(method=method, outcome=outcome, seconds=0.01)

@@ -41,6 +41,7 @@ LOWEST = frozenset(
         "certificate_expires_timestamp_seconds", "keys_expire_timestamp_seconds", "process_start_time_seconds",
     }
 )  # fmt: skip
+FARTHEST = frozenset({"store_clock_skew_seconds"})  # from zero, either way
 _ADDED = frozenset({"counter", "histogram", "summary"})
 
 
@@ -95,7 +96,13 @@ def _way(family: Metric) -> Callable[[float, float], float]:
         return max
     if family.name in LOWEST:
         return min
+    if family.name in FARTHEST:
+        return _farther
     raise KeyError(family.name)
+
+
+def _farther(one: float, other: float) -> float:
+    return max(one, other, key=abs)
 
 
 def _family(sample: str, families: Mapping[str, Metric]) -> str:
