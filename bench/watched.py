@@ -73,5 +73,5 @@ def _filled(settings: Settings, *beside: Any) -> Metrics:  # noqa: ANN401 -- han
 
 if __name__ == "__main__":
     loop.run = lambda work: _run(_watching(work))
-    app._metrics = _filled  # noqa: SLF001 -- as above
+    app._metrics = _filled  # type: ignore[assignment]  # noqa: SLF001 -- as above; it takes whatever comes
     sys.exit(main())
