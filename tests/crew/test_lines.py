@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -19,10 +20,11 @@ for _ in range(60):
 
 
 def test_no_line_has_another_ones_in_it() -> None:
-    """Two processes write lines longer than a pipe takes in one piece, faster than they are read: each line that comes
-    out is one writer's."""
+    """Two processes write lines longer than the pipe has room for, so that each has to wait in the middle of every one:
+    each line that comes out is one writer's."""
     turn = lines.turn()
     read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(turn), word], stdout=write, pass_fds=[turn])
         for word in ("a", "b")
