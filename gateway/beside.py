@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Coroutine, Iterable
+
+_T = TypeVar("_T")
 
 AGAIN_SECONDS = 1.0
 
@@ -28,3 +30,9 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await asyncio.wait({task}, timeout=AGAIN_SECONDS)
         if not task.cancelled():
             task.result()
+
+
+async def together(works: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """All at once, as `asyncio.gather`; one alone is simply awaited, without a task and a turn of the loop for it."""
+    all_of = list(works)
+    return [await all_of[0]] if len(all_of) == 1 else await asyncio.gather(*all_of)

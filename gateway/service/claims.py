@@ -14,6 +14,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.beside import together
 from gateway.store.contract import Claim, StoreAway, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ class ClaimBook:
         store nobody can be asked, and a mute goes on."""
         names = [name for name in names_of(recorders) if name not in beside]
         try:
-            found = await asyncio.gather(*(self._store.claim(name, key, within=within) for name in names))
-            foreign = await asyncio.gather(*(self._foreign(key, claims, within) for claims in found))
+            found = await together(self._store.claim(name, key, within=within) for name in names)
+            foreign = await together(self._foreign(key, claims, within) for claims in found)
         except StoreUnavailable as error:
             return Claimed(sure=False, away=isinstance(error, StoreAway))
         return Claimed(
