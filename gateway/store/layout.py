@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.store.address import Access, Address
-    from gateway.store.node import Command
+    from gateway.store.wire import Command
 
 ASK_SECONDS = 0.3  # how long the slowest of those asked is waited for
 ASK_CONNECTIONS = 4

@@ -21,6 +21,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ReadOnlyError, RedisError
 
 from gateway.store.contract import StoreUnfit
+from gateway.store.wire import Command, Wire, wired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -36,8 +37,6 @@ COMMAND_SECONDS = 1.0  # a command nobody waits for any more gives its connectio
 FIT = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 READ = ("INFO", "CONFIG GET", "CLUSTER INFO", "SENTINEL MASTER")  # read into dictionaries; all else stays as it comes
 GUARD = "min-replicas-to-write"
-
-Command = tuple[str | bytes | int, ...]
 
 
 class Shared(Generic[_T]):
@@ -75,14 +74,46 @@ class Fitness:
 
 
 class Node:
-    """A server and our connections to it. Nothing here is tried again."""
+    """A server and our connections to it: one wire that all share, and a pool for what would keep others waiting.
+    Nothing here is tried again."""
 
     def __init__(self, place: Place, access: Access, *, connections: int = CONNECTIONS) -> None:
         self.place = place
         self.client = Redis(connection_pool=_pool(place, access, connections))
         self.client.response_callbacks = {name: self.client.response_callbacks[name] for name in READ}
+        self._access = access
+        self._wire: Wire | None = None
+        self._wiring = Shared(self._connect)
         self._busy = 0
         self._retired = False
+
+    @property
+    def wired(self) -> bool:
+        """A command can be sent without waiting for anything."""
+        return self._wire is not None and not self._wire.lost
+
+    @property
+    def lost(self) -> bool:
+        """It had a wire and has none any more: whether it still is what it was has to be found out."""
+        return self._wire is not None and self._wire.lost
+
+    async def ask(
+        self, commands: tuple[Command, ...], *, asking: bool = False, within: float | None = None
+    ) -> list[Any]:
+        """As `send`, over the wire: for commands that the server answers at once. `StoreUnavailable` when that was
+        not `within` so many seconds."""
+        if asking:
+            commands = tuple(one for command in commands for one in (("ASKING",), command))
+        wire = self._wire or await self._wiring.run()
+        replies = await wire.ask(commands, within=within)
+        return replies[1::2] if asking else replies
+
+    async def _connect(self) -> Wire:
+        if self._wire is None:
+            self._wire = await wired(self.place, self._access)
+            if self._retired:
+                self._wire.end()
+        return self._wire
 
     async def send(self, commands: tuple[Command, ...], *, asking: bool = False) -> list[Any]:
         """All of them on one connection, in order; an answer may be a `ResponseError`. `asking`: the server takes
@@ -136,6 +167,8 @@ class Node:
     async def retire(self) -> None:
         """Close the connections, those in use when they are free."""
         self._retired = True
+        if self._wire is not None:
+            self._wire.end()
         await self._end()
 
     async def _end(self) -> None:

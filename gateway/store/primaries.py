@@ -22,7 +22,7 @@ from gateway.store.node import Fitness, Node, Shared
 if TYPE_CHECKING:
     from gateway.store.address import Address
     from gateway.store.layout import Layout
-    from gateway.store.node import Command
+    from gateway.store.wire import Command
 
 _log = structlog.stdlib.get_logger("store")
 
@@ -72,9 +72,32 @@ class Primaries:
         self._begun = False
         self._renewed_at = -math.inf  # when the newest primary was met, on the loop's clock
 
-    async def send(self, number: int, *commands: Command, settled: bool = False) -> list[Any]:
-        """The replies of the bucket's primary, all over one connection. Raises `RedisError`, `OSError`, and
-        `StoreUnavailable` for a primary that must not be used; where all have to be `settled`, `StoreUnsettled`.
+    def ready(self, number: int) -> Primary | None:
+        """The bucket's primary, where a command can be sent to it at once."""
+        primary = None if self._layout is None else self._known.get(self._layout.primaries[number])
+        return primary if primary is not None and primary.history and primary.node.wired else None
+
+    async def ask(self, primary: Primary, commands: tuple[Command, ...], *, within: float) -> list[Any] | None:
+        """The replies of a primary that is `ready`. None: they were not carried out there, and `send` finds out where
+        they are. Raises as `send` does, and `StoreUnavailable` when there was no answer `within` so many seconds."""
+        try:
+            replies = await primary.node.ask(commands, within=within)
+        except (RedisError, OSError):
+            await self._give_up(primary)
+            raise
+        self._require_current(primary)
+        for reply in replies:
+            if isinstance(reply, AskError) or (isinstance(reply, ResponseError) and _unknown_function(reply)):
+                return None
+            if isinstance(reply, ResponseError):
+                await self._trouble(primary, reply)
+                raise reply
+        return replies
+
+    async def send(self, number: int, *commands: Command, settled: bool = False, apart: bool = False) -> list[Any]:
+        """The replies of the bucket's primary, all over one connection: one of its own when they may take long
+        (`apart`). Raises `RedisError`, `OSError`, and `StoreUnavailable` for a primary that must not be used; where
+        all have to be `settled`, `StoreUnsettled`.
 
         Whoever needs them settled also has it asked where the primary is now: one that was deposed goes on for
         seconds, and what others tell its successor meanwhile it does not know."""
@@ -85,7 +108,7 @@ class Primaries:
             primary = await self._usable(place)
             if settled:
                 self._require_settled()
-            replies = await self._sent(primary, commands, asking=asking)
+            replies = await self._sent(primary, commands, asking=asking, apart=apart)
             error = next((reply for reply in replies if isinstance(reply, ResponseError)), None)
             match error:
                 case None:
@@ -94,7 +117,7 @@ class Primaries:
                     asking = not isinstance(error, MovedError)
                     place = Place(host=error.host or place.host, port=error.port)
                     self._layout = self._layout if asking else None
-                case _ if "function not found" in str(error).lower():
+                case _ if _unknown_function(error):
                     await primary.node.load()
                 case _:
                     await self._trouble(primary, error)
@@ -124,6 +147,9 @@ class Primaries:
     async def at(self, place: Place) -> Primary:
         """The server there, ready to be used. `StoreUnfit` when it must not be."""
         primary = self._known.get(place)
+        if primary is not None and primary.node.lost:
+            await self._give_up(primary)
+            primary = self._known.get(place)
         if primary is None:
             primary = self._known[place] = Primary(Node(place, self._access), self._fitness)
         try:
@@ -177,15 +203,20 @@ class Primaries:
         self._layout = layout
         return layout
 
-    async def _sent(self, primary: Primary, commands: tuple[Command, ...], *, asking: bool) -> list[Any]:
+    async def _sent(self, primary: Primary, commands: tuple[Command, ...], *, asking: bool, apart: bool) -> list[Any]:
+        send = primary.node.send if apart else primary.node.ask
         try:
-            replies = await primary.node.send(commands, asking=asking)
+            replies = await send(commands, asking=asking)
         except (RedisError, OSError):
             await self._give_up(primary)
             raise
-        if not self.current(primary):  # what it acknowledged after its time is nobody's business any more
-            raise AnswerLost("the primary was replaced meanwhile")
+        self._require_current(primary)
         return replies
+
+    def _require_current(self, primary: Primary) -> None:
+        """What it acknowledged after its time is nobody's business any more."""
+        if not self.current(primary):
+            raise AnswerLost("the primary was replaced meanwhile")
 
     async def _trouble(self, primary: Primary, error: ResponseError) -> None:
         """What the answer says about where the primary is."""
@@ -203,3 +234,8 @@ class Primaries:
     def _require_settled(self) -> None:
         if self._shared and asyncio.get_running_loop().time() - self._renewed_at < SETTLE_SECONDS:
             raise StoreUnsettled("a primary is new: what it never had is put back first")
+
+
+def _unknown_function(error: ResponseError) -> bool:
+    """The library is not there yet, or not any more: nothing was done."""
+    return "function not found" in str(error).lower()

@@ -3,6 +3,9 @@
 Every try again here carries the operation id, which the function has seen or has not; the client library itself
 never tries again. A command that is under way on a connection is never cancelled: the caller stops waiting, the
 command ends by its own limit.
+
+What the server answers at once goes over one connection that all share (`wire`). What keeps it busy or waiting has a
+connection of its own: pages of the trail, the stream of changes, and steps that wait for replicas (WAIT).
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from gateway.model import CallKey
     from gateway.store.contract import Change, Use
+    from gateway.store.wire import Command
 
 _T = TypeVar("_T")
 _log = structlog.stdlib.get_logger("store")
@@ -101,7 +105,7 @@ class RedisStore:
 
     async def trail(self, number: int, *, since: int, most: int, within: float) -> TrailPage:
         name = keys.trail(number)
-        newest, first, rows = await self._send(
+        newest, first, rows = await self.ask(
             within,
             number,
             ("GET", keys.sequence(number)),
@@ -116,7 +120,7 @@ class RedisStore:
 
     async def commit(self, change: Change, *, within: float) -> Committed | Stale:
         key = change.after.key
-        reply, acked = await self._within(within, lambda: self._commit_again(change))
+        reply, acked = await self._committed(change, within)
         match reply[0]:
             case b"done" | b"again":
                 return Committed(
@@ -204,9 +208,9 @@ class RedisStore:
             raise StoreUnavailable(type(error).__name__) from error
         raise StoreUnavailable("the primary is another one")
 
-    async def ask(self, within: float, number: int, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
-        """The replies of the bucket's primary to commands of `seals`."""
-        return await self._send(within, number, *commands)
+    async def ask(self, within: float, number: int, *commands: Command) -> list[Any]:
+        """The replies of the bucket's primary to commands that read or write much: they keep nobody waiting."""
+        return await self._within(within, lambda: self._primaries.send(number, *commands, apart=True))
 
     async def alone(self, within: float) -> bool:
         """All buckets are at one server."""
@@ -217,16 +221,45 @@ class RedisStore:
         (reply,) = await self._send(within, number, ("FCALL", function, 1, name, *words))
         return reply
 
-    async def _send(self, within: float, number: int, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
-        return await self._within(within, lambda: self._primaries.send(number, *commands))
+    async def _send(self, within: float, number: int, *commands: Command) -> list[Any]:
+        """At once where the primary is at hand; else it is looked for, within the same time."""
+        until = _now() + within
+        try:
+            replies = await self._at_once(until, number, *commands)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(type(error).__name__) from error
+        if replies is not None:
+            return replies
+        return await self._within(until - _now(), lambda: self._primaries.send(number, *commands))
+
+    async def _at_once(self, until: float, number: int, *commands: Command) -> list[Any] | None:
+        """None where the primary is not at hand, or said that they are not for it: nothing was done."""
+        primary = self._primaries.ready(number)
+        return None if primary is None else await self._primaries.ask(primary, commands, within=until - _now())
 
     async def _entries(self, names: Keys) -> tuple[TrailEntry, ...]:
-        (numbers,) = await self._primaries.send(names.bucket, ("LRANGE", names.index, 0, -1))
+        (numbers,) = await self._primaries.send(names.bucket, ("LRANGE", names.index, 0, -1), apart=True)
         wanted = [f"{int(number)}-0" for number in numbers]
         if not wanted:
             return ()
-        found = await self._primaries.send(names.bucket, *(("XRANGE", names.trail, name, name) for name in wanted))
+        each = (("XRANGE", names.trail, name, name) for name in wanted)
+        found = await self._primaries.send(names.bucket, *each, apart=True)
         return tuple(keys.trail_entry(names.bucket, row) for rows in found for row in rows)
+
+    async def _committed(self, change: Change, within: float) -> tuple[list[Any], int]:
+        """The function's reply, and how many replicas have the step."""
+        until = _now() + within
+        if not self._replicas and not change.loosens:
+            names, replies = Keys(change.after.key), None
+            try:
+                replies = await self._at_once(until, names.bucket, _commit(names, change))
+            except ResponseError as error:
+                raise StoreUnavailable(type(error).__name__) from error
+            except (RedisError, OSError):
+                pass  # nobody knows: it is tried again by the same name
+            if replies is not None:
+                return replies[0], 0
+        return await self._within(until - _now(), lambda: self._commit_again(change))
 
     async def _commit_again(self, change: Change) -> tuple[list[Any], int]:
         """Try until an answer is readable; the operation id makes the second time harmless."""
@@ -241,14 +274,14 @@ class RedisStore:
         raise AssertionError  # pragma: no cover -- the last try returns or raises
 
     async def _commit_once(self, change: Change) -> tuple[list[Any], int]:
-        """One round trip; WAIT rides on the same connection, or it would count another's writes."""
+        """One round trip; WAIT rides on the same connection, or it would count another's writes. It keeps whoever
+        comes behind it waiting, so that it has the connection for itself."""
         names = Keys(change.after.key)
-        commands: list[tuple[str | bytes | int, ...]] = [
-            ("FCALL", COMMIT, len(names.all()), *names.all(), *keys.arguments(change))
-        ]
+        commands = [_commit(names, change)]
         if self._replicas:
             commands.append(("WAIT", self._replicas, REPLICA_MS))
-        reply, *acked = await self._primaries.send(names.bucket, *commands, settled=change.loosens)
+        waits = bool(self._replicas)
+        reply, *acked = await self._primaries.send(names.bucket, *commands, settled=change.loosens, apart=waits)
         return reply, acked[0] if acked else 0
 
     def _replicated(self, acked: int) -> bool:
@@ -263,6 +296,8 @@ class RedisStore:
 
     async def _within(self, seconds: float, work: Callable[[], Awaitable[_T]]) -> _T:
         """Wait so long for `work`; it goes on by itself when nobody waits any more."""
+        if seconds <= 0:
+            raise StoreUnavailable("no answer in time")
         task = self._start(work)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
@@ -278,6 +313,15 @@ class RedisStore:
         task.add_done_callback(self._under_way.discard)
         task.add_done_callback(_retrieve)
         return task
+
+
+def _commit(names: Keys, change: Change) -> Command:
+    every = names.all()
+    return ("FCALL", COMMIT, len(every), *every, *keys.arguments(change))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _run(work: Callable[[], Awaitable[_T]]) -> _T:

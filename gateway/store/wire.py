@@ -1,0 +1,224 @@
+"""One connection that carries everybody's commands: what is sent in one turn of the loop goes out in one write.
+
+The server answers in the order in which it was asked, so that the oldest waiter gets the next reply. Hence:
+
+- who gives up waiting keeps its place in the queue: its reply is thrown away when it comes;
+- after a cut, a reply that nobody waits for, or one that cannot be read, nothing that comes means anything any more:
+  the connection ends, and what everybody else waited for is unknown;
+- nothing here is tried again, and no single command can be called back: a server that says nothing for
+  `SILENT_SECONDS` while somebody waits is given up with the connection.
+
+Commands that make the server wait (WAIT, SUBSCRIBE) and those with answers of megabytes keep others waiting: they
+belong on connections of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+import hiredis
+from redis._parsers import BaseParser
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import InvalidResponse, RedisError
+
+from gateway.store.contract import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gateway.store.address import Access, Place, Tls
+
+Command = tuple[str | bytes | int, ...]
+
+SILENT_SECONDS = 1.0
+MOST_WAITING = 16_384  # more than any server leaves unanswered for a second and is still of use
+
+_NOTHING_YET = object()
+
+
+class _Waiter:
+    """Who gets the next `count` replies, together."""
+
+    __slots__ = ("count", "future", "replies", "sent_at")
+
+    def __init__(self, future: asyncio.Future[list[Any]], count: int, sent_at: float) -> None:
+        self.future = future
+        self.count = count
+        self.sent_at = sent_at
+        self.replies: list[Any] = []
+
+
+class Wire(asyncio.Protocol):
+    """`lost` once it is of no use any more: whoever needs one makes another."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING_YET
+        )
+        self._waiting: deque[_Waiter] = deque()
+        self._out: list[bytes] = []
+        self._heard_at = 0.0
+        self._watched = False
+        self._ending = False
+
+    # ── for whoever asks ──
+
+    async def ask(self, commands: tuple[Command, ...], *, within: float | None = None) -> list[Any]:
+        """The replies, in order; one may be a `ResponseError`. A `RedisError` when nobody knows what became of the
+        commands, `StoreUnavailable` when they were not answered `within` so many seconds."""
+        future = self._sent(commands)
+        timer = None if within is None else self._loop.call_later(max(0.0, within), _expire, future)
+        try:
+            replies = await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+        for reply in replies:  # one that says "not now" is no answer
+            if isinstance(reply, ConnectionLost):
+                raise reply
+        return replies
+
+    def end(self) -> None:
+        """Take no more commands, and close once those under way are answered."""
+        self._ending = True
+        if not self._waiting:
+            self._lose("no longer needed")
+
+    def _sent(self, commands: tuple[Command, ...]) -> asyncio.Future[list[Any]]:
+        if self.lost or self._ending:
+            raise ConnectionLost("the connection has ended")
+        if len(self._waiting) >= MOST_WAITING:
+            self._lose("too many commands are unanswered")
+            raise ConnectionLost("too many commands are unanswered")
+        packed = [_packed(command) for command in commands]  # all or none: one that cannot be is nobody's
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out += packed
+        waiter = _Waiter(self._loop.create_future(), len(packed), self._loop.time())
+        self._waiting.append(waiter)
+        if not self._watched:
+            self._watched = True
+            self._loop.call_later(SILENT_SECONDS, self._look)
+        return waiter.future
+
+    def _flush(self) -> None:
+        data, self._out = b"".join(self._out), []
+        if self.lost:
+            return
+        try:
+            self._write(data)
+        except RuntimeError as error:  # the loop's own word for a connection that the peer has closed
+            self._lose(str(error))
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:  # pragma: no branch -- nobody has one before there is a connection
+            self._transport.write(data)
+
+    # ── for the loop ──
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
+        try:
+            self._reader.feed(data)
+            while not self.lost and (reply := self._reader.gets()) is not _NOTHING_YET:
+                self._answered(reply)
+        except (hiredis.HiredisError, RedisError, ValueError) as error:
+            self._lose(f"unreadable: {type(error).__name__}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(type(exc).__name__ if exc else "closed by the server")
+
+    def _answered(self, reply: Any) -> None:  # noqa: ANN401 -- whatever the server says
+        if not self._waiting:
+            self._lose("a reply that nobody waits for")
+            return
+        waiter = self._waiting[0]
+        waiter.replies.append(reply)
+        if len(waiter.replies) < waiter.count:
+            return
+        self._waiting.popleft()
+        if not waiter.future.done():
+            waiter.future.set_result(waiter.replies)
+        if self._ending and not self._waiting:
+            self._lose("no longer needed")
+
+    def _look(self) -> None:
+        """Is somebody waiting for a server that says nothing?"""
+        self._watched = False
+        if self.lost or not self._waiting:
+            return
+        silent = self._loop.time() - max(self._heard_at, self._waiting[0].sent_at)
+        if silent >= SILENT_SECONDS:
+            self._lose("no answer in time")
+            return
+        self._watched = True
+        self._loop.call_later(SILENT_SECONDS - silent, self._look)
+
+    def _lose(self, reason: str) -> None:
+        """Nobody's reply can be told from another's any more, or none will come."""
+        if self.lost:
+            return
+        self.lost = True
+        if self._transport is not None:
+            self._transport.abort()
+        waiting, self._waiting = self._waiting, deque()
+        for waiter in waiting:
+            if not waiter.future.done():
+                waiter.future.set_exception(ConnectionLost(reason))
+
+
+def _packed(command: Command) -> bytes:
+    data: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a pair, not any number
+    return data
+
+
+def _expire(future: asyncio.Future[list[Any]]) -> None:
+    """The waiter goes; its place in the queue stays."""
+    if not future.done():
+        future.set_exception(StoreUnavailable("no answer in time"))
+
+
+async def wired(place: Place, access: Access) -> Wire:
+    """A connection to the server that lets us in. `RedisError` or `OSError` where it does not."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(SILENT_SECONDS):
+        if place.port is None:
+            _, wire = await loop.create_unix_connection(Wire, place.host)
+        else:
+            context = None if access.tls is None else _context(access.tls)
+            _, wire = await loop.create_connection(Wire, place.host, place.port, ssl=context)
+    try:
+        await _let_in(wire, access)
+    except BaseException:
+        wire.end()
+        raise
+    return wire
+
+
+async def _let_in(wire: Wire, access: Access) -> None:
+    words: list[Command] = []
+    if access.username or access.password:
+        name = () if access.username is None else (access.username,)
+        words.append(("AUTH", *name, access.password or ""))
+    if access.db:
+        words.append(("SELECT", access.db))
+    for reply in await wire.ask(tuple(words)) if words else ():
+        if isinstance(reply, RedisError):
+            raise reply
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context()  # verifies, and the name too
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.ca_file is not None:
+        context.load_verify_locations(cafile=tls.ca_file)
+    if tls.client_certificate is not None:
+        context.load_cert_chain(tls.client_certificate, tls.client_key)
+    return context
