@@ -45,6 +45,11 @@ def scrub(text: str) -> str:
     return "".join(letters)
 
 
+def may_hold(text: str) -> bool:
+    """Whether `text` has as many digits as a card number, near enough to each other: what has not holds none."""
+    return _RUN.search(text) is not None
+
+
 def _runs(text: str) -> Iterator[tuple[list[int], Iterator[tuple[int, int]]]]:
     """For each run of digits that is long enough: their places, and the Luhn-valid windows (first, end) of it."""
     for run in _RUN.finditer(text):

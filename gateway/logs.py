@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 import orjson
@@ -40,6 +40,9 @@ _OWN_MEMBERS = re.compile(
     r'|"address":"(?:[0-9a-f]{0,4}:){2,7}[0-9a-f.]{0,15}"'
     r'|"key":"[0-9a-f]{16}"'
 )
+_NODE_TIME = re.compile(r'"node_ms":1[0-9]{12}(?=[,}])')
+_TRACED = frozenset({"exc_info", "stack_info"})
+_NAMES = 1_000
 _LOST = '{"event":"log.lost","level":"error","logger":"logs"}\n'
 # What ends a line or moves a terminal's cursor, where the renderer leaves it as it is.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -53,18 +56,19 @@ def configure(*, production: bool, secrets: Iterable[str] = (), stream: TextIO |
 
     `secrets` are masked wherever they turn up. `stream` is standard output unless given.
     """
-    handler = _Lines(stream)
-    handler.setFormatter(_formatter(Scrubber(secrets), production=production))
+    handler, scrubber = _Lines(stream), Scrubber(secrets)
+    handler.setFormatter(_formatter(scrubber, production=production))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    last: Processor = _Own(scrubber) if production else structlog.stdlib.ProcessorFormatter.wrap_for_formatter
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.contextvars.merge_contextvars, last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=handler.named if production else structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
 
@@ -83,15 +87,58 @@ class _Lines(logging.Handler):
         self._stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        stream = self._stream or sys.stdout
         try:
-            stream.write(self.format(record) + "\n")
-            stream.flush()
+            line = self.format(record)
         except Exception:  # noqa: BLE001 -- logging must never break, nor the standard handler print the record
             self.handleError(record)
+            return
+        self.line(line)
+
+    def line(self, text: str) -> None:
+        stream = self._stream or sys.stdout
+        try:
+            stream.write(text + "\n")
+            stream.flush()
+        except Exception:  # noqa: BLE001 -- as above
+            sys.stderr.write(_LOST)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 -- as the base class has it
         sys.stderr.write(_LOST)
+
+    def named(self, name: str = "") -> _Named:
+        """What structlog hands the finished lines of logger `name` to."""
+        return _Named(name, self.line)
+
+
+class _Named:
+    """Where lines end that are made already: no record of the standard library is made of them once more."""
+
+    __slots__ = ("critical", "error", "info", "name", "warning")
+
+    def __init__(self, name: str, line: Callable[[str], None]) -> None:
+        self.name = name
+        self.info = self.warning = self.error = self.critical = line
+
+
+class _Own:
+    """The last processor of our own records in production: the line that the formatter would make of one, without
+    the detour."""
+
+    def __init__(self, scrubber: Scrubber) -> None:
+        self._scrubber = scrubber
+        self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        self._stack = structlog.processors.StackInfoRenderer()
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        try:
+            event["logger"] = logger.name
+            event = self._stamp(logger, method, structlog.stdlib.add_log_level(logger, method, event))
+            if not _TRACED.isdisjoint(event):
+                event = structlog.processors.format_exc_info(logger, method, self._stack(logger, method, event))
+            return _render_json(logger, method, self._scrubber(logger, method, event))
+        except Exception:  # noqa: BLE001 -- logging must never break
+            sys.stderr.write(_LOST)
+            raise structlog.DropEvent from None
 
 
 class Scrubber:
@@ -99,11 +146,21 @@ class Scrubber:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-        longest_first = sorted(known, key=lambda secret: (-len(secret), secret))
-        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if known else None
+        self._known = tuple(sorted(known, key=lambda secret: (-len(secret), secret)))
+        self._secrets = re.compile("|".join(map(re.escape, self._known)))
+        self._names: dict[str, str] = {}  # of fields, as they come out
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG002 -- structlog's signature
-        return {self._text(str(key)): self._field(key, value) for key, value in event.items()}
+        return {self._name(str(key)): self._field(key, value) for key, value in event.items()}
+
+    def _name(self, name: str) -> str:
+        """Nearly all are the same few."""
+        found = self._names.get(name)
+        if found is None:
+            found = self._text(name)
+            if len(self._names) < _NAMES:
+                self._names[name] = found
+        return found
 
     def _field(self, key: str, value: object) -> object:
         match key, value:
@@ -120,6 +177,8 @@ class Scrubber:
 
     def _entry(self, text: str) -> str:
         """The trail can be made whole from these lines: of an entry only what is not of our making is masked."""
+        if self._clear(_NODE_TIME.sub(":", text, count=1)):
+            return text
         own = [*_OWN_MEMBERS.finditer(text)]
         begins, ends = [0, *(one.end() for one in own)], [*(one.start() for one in own), len(text)]
         parts = [self._text(text[begin:end]) for begin, end in zip(begins, ends, strict=True)]
@@ -145,8 +204,14 @@ class Scrubber:
 
     def _text(self, text: str) -> str:
         """Also without the halves of characters that a header may hold: no line could be written with them."""
-        plain = self._secrets.sub(_MASK, text) if self._secrets else text
+        if self._clear(text):
+            return text
+        plain = self._secrets.sub(_MASK, text) if self._known else text
         return cards.scrub(plain).encode(errors="backslashreplace").decode()
+
+    def _clear(self, text: str) -> bool:
+        """There is nothing to mask, as can be seen at once."""
+        return text.isascii() and not cards.may_hold(text) and not any(secret in text for secret in self._known)
 
 
 def _formatter(scrubber: Scrubber, *, production: bool) -> structlog.stdlib.ProcessorFormatter:
@@ -184,4 +249,6 @@ def _on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventD
 
 def _escaped(text: str) -> str:
     """A line stays one line, whoever reads it: some take U+0085 or U+2028 for an end."""
+    if text.isascii() and text.isprintable():
+        return text
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
