@@ -73,7 +73,7 @@ class Running:
 
     port: int
     admin_port: int
-    counted: Callable[[str], Page]
+    counted: Callable[[str], Awaitable[Page]]
     ready: bool = False
 
 
@@ -129,7 +129,7 @@ async def running(
         _noticed(admission.notices, watch, journal, parts.recorders)
         live = Live()
         await stack.enter_async_context(live.hearing(watch.store))
-        state = Running(port=0, admin_port=0, counted=metrics.render)
+        state = Running(port=0, admin_port=0, counted=metrics.scraped)
         if post is None:
             state.admin_port = await stack.enter_async_context(_admin(settings, state))
         app = _public(settings, parts, watch.store, live, admission)

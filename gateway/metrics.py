@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,16 +17,13 @@ from prometheus_client import (
     Histogram,
     Info,
     ProcessCollector,
-    generate_latest,
 )
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
 
+from gateway import scrape
 from gateway.asks import Code
 from gateway.auth.keys import Reason
 from gateway.model import Action, Device, Fault, RecorderState, Vendor
+from gateway.scrape import CONTENT_TYPE, Family, Kind, Page
 from gateway.tracing import UNTRACED
 
 if TYPE_CHECKING:
@@ -35,10 +32,11 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy
     from prometheus_client import Metric
+    from prometheus_client.registry import Collector
 
     from gateway.tracing import Asked, Tracer
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+__all__ = ["CONTENT_TYPE", "Metrics", "Page"]
 
 OK = "ok"
 METHODS = frozenset({"PUT", "DELETE", "GET", "POST", "HEAD", "OPTIONS", "other"})
@@ -59,11 +57,6 @@ class Written(enum.StrEnum):
     HEALED = "healed"
 
 
-class Page(NamedTuple):
-    body: bytes
-    content_type: str
-
-
 class Outcome:
     """How one request to a backend ended; `abandoned` until somebody says."""
 
@@ -72,30 +65,6 @@ class Outcome:
 
     def set(self, word: str) -> None:
         self.word = word
-
-
-_Kind = TypeVar("_Kind", bound=MetricWrapperBase)
-
-
-class _Family(Generic[_Kind]):
-    """A metric whose labels have closed sets, and its children. `ValueError` for a label value outside."""
-
-    def __init__(self, metric: _Kind, *labels: Iterable[str], zeroed: bool = False) -> None:
-        self._metric = metric
-        self._labels = tuple(frozenset(values) for values in labels)
-        self._children: dict[tuple[str, ...], _Kind] = {}
-        for value in sorted(self._labels[0]) if zeroed else ():
-            self.child(value)
-
-    def child(self, *values: str) -> _Kind:
-        child = self._children.get(values)
-        return self._made(values) if child is None else child
-
-    def _made(self, values: tuple[str, ...]) -> _Kind:
-        if not all(value in known for value, known in zip(values, self._labels, strict=True)):
-            raise ValueError("label value outside its closed set")
-        self._children[values] = child = self._metric.labels(*values)
-        return child
 
 
 class Metrics:
@@ -113,8 +82,9 @@ class Metrics:
     ) -> None:
         self._tracer = tracer
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        Info("build", "The gateway that runs", registry=self.registry).info({"version": version})
+        build = Info("build", "The gateway that runs", registry=self.registry)
+        build.info({"version": version})
+        self._collectors: list[Collector] = [ProcessCollector(registry=self.registry), build]
         self._make_redaction(frozenset(backends))
         self._make_backend(backends, frozenset(plaintext))
         self._make_trail()
@@ -135,11 +105,11 @@ class Metrics:
         )
         self._certificates.set(1)
         expires = self._gauge("certificate_expires_timestamp_seconds", "When a certificate expires", "certificate")
-        self._expires = _Family(expires, certificates)
+        self._expires = Family(expires, certificates)
         self._keys_expire = self._gauge(
             "keys_expire_timestamp_seconds", "When the first client will be left without a key that works"
         )
-        self._denied = _Family(self._counter("auth_denied", "Callers not let in", "reason"), Reason, zeroed=True)
+        self._denied = Family(self._counter("auth_denied", "Callers not let in", "reason"), Reason, zeroed=True)
 
     def _make_redaction(self, backends: frozenset[str]) -> None:
         requests = self._counter("redaction_requests", "Requests of clients", "method", "outcome")
@@ -148,12 +118,12 @@ class Metrics:
         unprotected = self._counter("redaction_unprotected_seconds", "Wanted muted and not proven", "backend")
         drift = self._counter("redaction_drift", "Recordings resumed behind our back", "backend")
         self._begun = self._counter("redaction_begun", "Redactions of calls that are there")
-        self._requests = _Family(requests, METHODS, OUTCOMES)
-        self._request_seconds = _Family(seconds, METHODS, zeroed=True)
+        self._requests = Family(requests, METHODS, OUTCOMES)
+        self._request_seconds = Family(seconds, METHODS, zeroed=True)
         self._exposure = exposure
-        self._unprotected = _Family(unprotected, backends, zeroed=True)
-        self._drift = _Family(drift, backends, zeroed=True)
-        self._open = _Family(self._gauge("redaction_open", "Open redactions", "state"), RecorderState, zeroed=True)
+        self._unprotected = Family(unprotected, backends, zeroed=True)
+        self._drift = Family(drift, backends, zeroed=True)
+        self._open = Family(self._gauge("redaction_open", "Open redactions", "state"), RecorderState, zeroed=True)
         self._oldest_unprotected = self._gauge(
             "redaction_oldest_unprotected_seconds", "Age of the oldest open redaction that is not proven"
         )
@@ -172,31 +142,35 @@ class Metrics:
         proven = self._histogram(
             "recorder_exposure_seconds", "From asked to proven at one recorder", _EXPOSURE_BUCKETS, "backend", "vendor"
         )
-        self._proven = _Family(proven, backends, Vendor)
-        self._backend_requests = _Family(requests, backends, Vendor, ACTIONS, BACKEND_OUTCOMES)
-        self._backend_seconds = _Family(seconds, backends, ACTIONS)
-        self._circuit = _Family(circuit, backends, zeroed=True)
+        self._proven = Family(proven, backends, Vendor)
+        self._backend_requests = Family(requests, backends, Vendor, ACTIONS, BACKEND_OUTCOMES)
+        self._backend_seconds = Family(seconds, backends, ACTIONS)
+        self._circuit = Family(circuit, backends, zeroed=True)
         for backend in backends:
             plain.labels(backend).set(backend in plaintext)
 
     def _make_trail(self) -> None:
         entries = self._counter("audit_entries", "Entries of the trail", "device", "outcome")
         device_up = self._gauge("audit_device_up", "Whether the device takes entries", "device")
-        self._entries = _Family(entries, Device, Written)
-        self._device_up = _Family(device_up, Device, zeroed=True)
+        self._entries = Family(entries, Device, Written)
+        self._device_up = Family(device_up, Device, zeroed=True)
         self._gap = self._gauge("audit_gap_entries", "Entries that one device has and the other has not")
         self._last_seal = self._gauge("audit_last_seal_timestamp_seconds", "When the trail was last sealed")
         self._cards = self._counter("card_numbers_found", "Requests with a card number where none belongs")
         self._unverified = self._gauge("audit_verification_failed", "Whether the trail was found to be not whole")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+        return self._made(Counter(name, text, labels, registry=self.registry))
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
+        return self._made(Gauge(name, text, labels, registry=self.registry))
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+        return self._made(Histogram(name, text, labels, buckets=buckets, registry=self.registry))
+
+    def _made(self, metric: Kind) -> Kind:
+        self._collectors.append(metric)
+        return metric
 
     def request(self, method: str, headers: CIMultiDictProxy[str]) -> AbstractContextManager[Asked]:
         """What runs inside is one request, with a span where somebody wants one."""
@@ -317,21 +291,14 @@ class Metrics:
 
     def render(self, accept: str = "") -> Page:
         """All that was counted, for who takes what `accept` says. Only OpenMetrics has room for exemplars."""
-        named = _Named(self.registry)
-        if openmetrics.CONTENT_TYPE_LATEST.partition(";")[0] in accept:
-            body: bytes = openmetrics.generate_latest(named)  # type: ignore[no-untyped-call]  # as the library has it
-            return Page(body=body, content_type=openmetrics.CONTENT_TYPE_LATEST)
-        return Page(body=generate_latest(named), content_type=CONTENT_TYPE)
+        return scrape.page(self._slices(), accept)
 
+    async def scraped(self, accept: str = "") -> Page:
+        """The same, without keeping the loop: everybody else has a turn after every few series."""
+        return await scrape.paged(self._slices(), accept)
 
-class _Named(Collector):
-    """Only the series that the contract names: without the creation time of each, which the client library would
-    switch off for the whole process only."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._registry.collect():
-            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-            yield metric
+    def _slices(self) -> Iterator[Metric]:
+        families = {family.metric: family for family in vars(self).values() if isinstance(family, Family)}
+        for collector in self._collectors:
+            family = families.get(collector)
+            yield from collector.collect() if family is None else family.slices()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.asks import Code
 from gateway.auth.keys import Reason
-from gateway.metrics import CONTENT_TYPE, Metrics, Written
+from gateway.metrics import ACTIONS, BACKEND_OUTCOMES, CONTENT_TYPE, Metrics, Written
 from gateway.model import Action, Device, Fault, RecorderState, Vendor
+from gateway.scrape import AT_ONCE
 
 BACKENDS = {"pbx": Vendor.VERBA, "il": Vendor.VOICENTER}
 
@@ -235,3 +238,36 @@ def test_exact_bounds_fall_into_their_bucket(metrics: Metrics, seconds: float) -
 def test_no_series_tells_when_it_was_made(metrics: Metrics) -> None:
     """They would double the page for nothing."""
     assert "_created" not in exercised(metrics).render().body.decode()
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+async def test_a_scrape_in_parts_is_the_same_page(metrics: Metrics, accept: str) -> None:
+    """Thousands of series in parts of a few label sets, between which others have their turn; together they are what
+    the client library writes at once."""
+    for action in ACTIONS:
+        for word in BACKEND_OUTCOMES:
+            with metrics.backend_request("pbx", "verba", action) as outcome:
+                outcome.set(word)
+    turns, done = 0, False
+
+    async def others() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    page = await metrics.scraped(accept)
+    done = True
+    await beside
+    write = openmetrics.generate_latest if accept else generate_latest
+    assert told(page.body) == told(write(metrics.registry))
+    assert page.body.endswith(b"# EOF\n") is bool(accept)
+    assert turns > len(BACKEND_OUTCOMES) * len(ACTIONS) / AT_ONCE
+    assert told(metrics.render(accept).body) == told(page.body)
+
+
+def told(page: bytes) -> list[bytes]:
+    """All that does not change from one look to the next."""
+    lines = page.splitlines()
+    return sorted(line for line in lines if b"_created" not in line and b"process_" not in line)

@@ -47,5 +47,5 @@ async def _said(to_keeper: Line) -> AsyncIterator[None]:
 async def _answer(to_keeper: Line, state: Running, stop: asyncio.Event) -> None:
     async for name, _ in to_keeper.heard():
         if name == line.METRICS:
-            await to_keeper.say(line.METRICS, state.counted("").body.decode())
+            await to_keeper.say(line.METRICS, (await state.counted("")).body.decode())
     stop.set()
