@@ -70,8 +70,8 @@ def _now(made: Dashboard) -> None:
     made.with_panel(
         number(
             "Unprotected, last hour",
-            "Seconds that recorders were wanted silent and not proven so. The moments of every mute are in it, so that it "
-            "grows with the calls.",
+            "Seconds that recorders were wanted silent and not proven so. The moments of every mute are in it: "
+            "it grows with the calls.",
             Query(expr=f"sum(increase({backends('redaction_unprotected_seconds_total')}[1h]))", legend="seconds"),
             unit="s",
         )
