@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test soak bench image-test lint fmt lock sbom dashboards clean
+.PHONY: run test soak bench image-test lint fmt lock sbom dashboards docs clean
 
 run: $(VENV)/.run  ## environment + the service with the embedded store and the sandbox vendors
 	$(BIN)/redaction-gateway sandbox
@@ -55,6 +55,11 @@ sbom: $(VENV)/.dev  ## every locked component that runs, with its hashes (Cyclon
 
 dashboards: $(VENV)/.dev  ## draw helm/files/dashboards again
 	$(BIN)/python -m dashboards
+
+docs: $(VENV)/.dev  ## the copies of the API's description, for programs and to read
+	$(BIN)/redaction-gateway openapi > openapi.json
+	$(BIN)/redaction-gateway openapi --form 2.0 > docs/openapi-2.0.json
+	$(BIN)/redaction-gateway openapi --form markdown > docs/api.md
 
 clean:
 	rm -rf $(VENV) data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -6,15 +6,15 @@ A span says what kind of thing was done, where and how it ended. No call, extens
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from gateway.sources import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from contextlib import AbstractContextManager
 
     from multidict import CIMultiDictProxy
@@ -44,7 +44,7 @@ class Tracer(Protocol):
         """What runs inside is one request; of its `headers` only a well-formed `traceparent` counts."""
         ...
 
-    def operation(self, backend: str, vendor: str, action: str, said: Said) -> AbstractContextManager[None]:
+    def operation(self, backend: str, vendor: str, action: str, said: Said) -> AbstractContextManager[object]:
         """What runs inside is one operation at a vendor."""
         ...
 
@@ -54,18 +54,22 @@ class Tracer(Protocol):
 
 
 class Untraced:
-    """Nobody wants spans."""
+    """Nobody wants spans: it is each span itself, so that nothing is made where a mute passes."""
 
-    @contextmanager
-    def request(self, method: str, headers: CIMultiDictProxy[str]) -> Iterator[Asked]:  # noqa: ARG002 -- as the protocol has it
-        yield self
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What is raised inside goes on."""
+
+    def request(self, method: str, headers: CIMultiDictProxy[str]) -> Self:  # noqa: ARG002 -- as the protocol has it
+        return self
 
     def answered(self, *, route: str | None, status: int, outcome: str) -> None:
         """Nobody asked."""
 
-    @contextmanager
-    def operation(self, backend: str, vendor: str, action: str, said: Said) -> Iterator[None]:  # noqa: ARG002 -- as the protocol has it
-        yield
+    def operation(self, backend: str, vendor: str, action: str, said: Said) -> Self:  # noqa: ARG002 -- as the protocol has it
+        return self
 
     def exemplar(self) -> dict[str, str] | None:
         return None

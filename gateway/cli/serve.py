@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gateway import app, footing, logs
+from gateway import app, footing, logs, tracing
 from gateway.cli import config, loop
 from gateway.cli.exits import FINE
 from gateway.inventory import secrets
@@ -27,6 +27,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 -- argparse has no public name f
 def run(arguments: argparse.Namespace) -> int:
     configuration = Configuration(arguments.config)
     settings = config.load(arguments)
+    tracing.checked(settings.tracing)
     if settings.listen.workers > 1:
         return _several(settings, arguments)
     logs.configure(production=settings.production, secrets=secrets(settings))

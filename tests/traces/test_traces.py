@@ -38,8 +38,12 @@ CARD = "4111111111111111"
 VENDORS = {"verba", "voicenter", "voipnow", "genesys"}
 
 
-async def test_a_mute_is_one_span_and_one_for_each_operation_below_it(short_dir: Path) -> None:
-    """In the caller's trace; with these attributes and no other."""
+async def test_a_mute_is_one_span_and_one_for_each_operation_below_it(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the caller's trace; with these attributes and no other; whatever proxy and sampler the environment has."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     async with receiving() as receiver:
         async with place(short_dir, endpoint=receiver.url) as gateway:
             status, _ = await gateway.ask("PUT", headers=[("traceparent", TRACEPARENT)])
