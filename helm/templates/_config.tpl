@@ -70,8 +70,8 @@ config.listen.admin_port: another one than config.listen.port
 {{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) }}
 autoscaling.maxReplicas: at least autoscaling.minReplicas
 {{- end }}
-{{- if lt (int .Values.terminationGracePeriodSeconds) (add (int .Values.preStopSeconds) 13 | int) }}
-terminationGracePeriodSeconds: at least preStopSeconds and 13
+{{- if lt (int .Values.terminationGracePeriodSeconds) (add (int .Values.preStopSeconds) 18 | int) }}
+terminationGracePeriodSeconds: at least preStopSeconds and 18
 {{- end }}
 {{- if .Values.ingress.enabled }}
 {{- if not .Values.ingress.hosts }}

@@ -46,7 +46,6 @@ def _narrow(definitions: Node, settings: Node) -> None:
         listen[name]["minimum"] = 1  # the Service has to know it
     for name in ("host", "admin_host"):
         listen[name]["not"] = {"pattern": r"^(127\.|localhost$|::1$)"}  # probes and callers come from elsewhere
-    listen["workers"] = {"const": 1, "description": "One: more pods, not more processes."}
     # A password in the address would stand in the ConfigMap.
     store["url"] = {
         "type": "string",

@@ -39,6 +39,11 @@ def _volume(found: list[Object], name: str) -> Object:
     return next(volume for volume in _pod(found)["volumes"] if volume["name"] == name)
 
 
+def _alert(found: list[Object]) -> Object:
+    groups = kind(found, "PrometheusRule")["spec"]["groups"]
+    return next(rule for group in groups for rule in group["rules"] if "alert" in rule)
+
+
 def _route(found: list[Object]) -> Object:
     first: Object = kind(found, "HTTPRoute")["spec"]["rules"][0]["backendRefs"][0]
     return first
@@ -91,6 +96,14 @@ FAULTS: dict[str, tuple[str, Callable[[list[Object]], object]]] = {
     "token mounted": ("promise", lambda f: _pod(f).pop("automountServiceAccountToken")),
     "token given": ("promise", lambda f: kind(f, "ServiceAccount").pop("automountServiceAccountToken")),
     "readable secrets": ("promise", lambda f: _volume(f, "secrets")["projected"].pop("defaultMode")),
+    "unreadable secrets": ("promise", lambda f: _pod(f)["securityContext"].pop("fsGroup")),
+    "another user": ("promise", lambda f: _pod(f)["securityContext"].update(runAsUser=1000)),
+    "runbook nowhere": ("promise", lambda f: _alert(f)["annotations"].update(runbook_url="docs/runbooks/X.md")),
+    "empty group": (
+        "promise",
+        lambda f: kind(f, "PrometheusRule")["spec"]["groups"].append({"name": "x", "rules": []}),
+    ),
+    "empty dashboard": ("promise", lambda f: kind(f, "ConfigMap", "dashboard")["data"].update({"x.json": "{}"})),
     "frozen file": ("promise", lambda f: _mount(f, "config").update(subPath="gateway.yaml")),
     "writable configuration": ("promise", lambda f: _mount(f, "config").pop("readOnly")),
     "secrets elsewhere": ("promise", lambda f: _mount(f, "secrets").update(mountPath="/run/secrets")),

@@ -6,14 +6,17 @@ Each promise takes all objects and gives its faults; `broken` asks them all.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import promises_net
 import yaml
+from charts import ROOT
 from looks import component, containers, env, gateway, mounts, named_ports, of_kind, pods, selects
 
 from gateway.app import SHUTDOWN_SECONDS
 from gateway.audit.journal import CLOSE_SECONDS
+from gateway.crew.member import STOP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from charts import Object
 
     Promise = Callable[[Sequence[Object]], Iterator[str]]
+
+
+USER = int(re.findall(r"^USER (\d+):\1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1])
 
 
 def broken(found: Sequence[Object]) -> list[str]:
@@ -71,7 +77,7 @@ def _work_under_way_is_finished(found: Sequence[Object]) -> Iterator[str]:
     if waits < 1:
         yield "callers do not learn that the pod is leaving"
     grace = pods([gateway(found)])[0].get("terminationGracePeriodSeconds", 30)
-    if grace < waits + SHUTDOWN_SECONDS + CLOSE_SECONDS + 1:
+    if grace < waits + max(SHUTDOWN_SECONDS, STOP_SECONDS) + CLOSE_SECONDS + 1:
         yield f"{grace} s are too few to finish in"
 
 
@@ -123,6 +129,14 @@ def _secrets_only_by_reference(found: Sequence[Object]) -> Iterator[str]:
             mode = volume.get("secret", volume.get("projected", {"defaultMode": 0})).get("defaultMode", 0o644)
             if mode & 0o007:
                 yield f"everybody in the pod may read {volume['name']}"
+
+
+def _the_images_user_may_read_and_write(found: Sequence[Object]) -> Iterator[str]:
+    """Secrets and volumes belong to root and the pod's group."""
+    for pod in pods([gateway(found), *of_kind(found, "Pod")]):
+        context = pod.get("securityContext", {})
+        if [context.get(name) for name in ("runAsUser", "runAsGroup", "fsGroup")] != [USER] * 3:
+            yield "the user is not the image's, or may not read what is mounted"
 
 
 def _what_is_mounted_is_followed(found: Sequence[Object]) -> Iterator[str]:
@@ -183,6 +197,7 @@ PROMISES: tuple[Promise, ...] = (
     _pods_are_spread,
     _no_token_of_the_cluster,
     _secrets_only_by_reference,
+    _the_images_user_may_read_and_write,
     _what_is_mounted_is_followed,
     _valkey_keeps_what_it_took,
     _every_object_is_labelled,

@@ -116,6 +116,13 @@ def _operators_are_told(found: Sequence[Object]) -> Iterator[str]:
             group["name"] and group["rules"] for group in rules["spec"]["groups"]
         ):
             yield "a group of rules is empty"
+        for rule in (rule for group in rules["spec"]["groups"] for rule in group["rules"]):
+            for name, link in rule.get("annotations", {}).items():
+                if name.endswith("_url") and not link.startswith("https://"):
+                    yield f"{rule['alert']}: its {name} leads nowhere"
+
+
+def _what_comes_from_elsewhere_arrives(found: Sequence[Object]) -> Iterator[str]:
     for board in component(found, "dashboard", "ConfigMap"):
         for name, text in board["data"].items():
             if not name.endswith(".json") or not json.loads(text).get("title"):
@@ -135,4 +142,5 @@ PROMISES: tuple[Promise, ...] = (
     _drains_and_load_are_answered,
     _every_pod_is_counted_once,
     _operators_are_told,
+    _what_comes_from_elsewhere_arrives,
 )

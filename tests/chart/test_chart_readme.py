@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 README = (CHART / "README.md").read_text()
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 LINE = re.compile(r"( *)(?:# ?(?P<comment>.*)|(?P<key>\w+):(?: (?P<value>.*))?)")
 
 
@@ -37,7 +38,7 @@ def explained() -> list[tuple[str, str, str]]:
 
 
 def default(path: list[str]) -> str:
-    node = yaml.safe_load((CHART / "values.yaml").read_text())
+    node = VALUES
     for part in path:
         node = node[part]
     return f"`{json.dumps(node)}`"
@@ -52,9 +53,8 @@ def leaves(node: object, *path: str) -> set[str]:
 def test_every_value_is_explained() -> None:
     """Each has a comment of its own, or is part of one that has."""
     rows = [path for path, _, _ in explained()]
-    values = yaml.safe_load((CHART / "values.yaml").read_text())
-    del values["config"]
-    bare = [leaf for leaf in leaves(values) if not any(f"{leaf}.".startswith(f"{row}.") for row in rows)]
+    other = {name: of for name, of in VALUES.items() if name != "config"}
+    bare = [leaf for leaf in leaves(other) if not any(f"{leaf}.".startswith(f"{row}.") for row in rows)]
     assert bare == []
 
 
@@ -89,7 +89,7 @@ def test_commands_are_helms_and_ours() -> None:
 
 def test_paths_are_there() -> None:
     """Files of the project that the text names exist; what others bring along is named by the templates."""
-    named = set(re.findall(r"`((?:files|config|templates)/[\w./-]+)`", README))
+    named = set(re.findall(r"`((?:files|config|docs)/[\w./-]+)`", README))
     there = "\n".join(file.read_text() for file in (CHART / "templates").glob("*.yaml"))
     for name in named:
         assert (ROOT / name).exists() or (CHART / name).exists() or name.partition(".")[0].rstrip("/") in there, name
