@@ -36,6 +36,8 @@ async def shop(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     """A recorder with the call `x` on extension 88; a store that a busy machine makes slow is waited for."""
     for owner in (muting, sharing, standing):
         monkeypatch.setattr(owner, "MUTE_STORE_SECONDS", 0.7)
+    for hurried in (muting, standing):
+        monkeypatch.setattr(hurried, "HURRIED_SECONDS", 0.7)
     async with opened(store, "a") as shop:
         _furnish(shop)
         yield shop
