@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
 
 _T = TypeVar("_T")
 
@@ -32,7 +32,7 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             task.result()
 
 
-async def together(works: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+async def together(works: Iterable[Awaitable[_T]]) -> list[_T]:
     """All at once, as `asyncio.gather`; one alone is simply awaited, without a task and a turn of the loop for it."""
     all_of = list(works)
     return [await all_of[0]] if len(all_of) == 1 else await asyncio.gather(*all_of)

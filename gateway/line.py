@@ -77,24 +77,28 @@ class Line:
         *,
         shared: Callable[[_T], bool] = lambda _: False,
     ) -> _T:
+        if not effort.background:
+            return await self._judged_by(action, work, effort, shared)
         async with self._place(effort):
-            began_at = _now()
-            if effort.background and began_at >= effort.deadline:
+            if _now() >= effort.deadline:
                 raise NotSent(Fault.BUSY)
-            try:
-                value = await self._counted(action, work, effort)
-            except BackendError as error:
-                self._judge(error, began_at, effort)
-                raise
-            if not shared(value):
-                self.circuit.succeeded()
-            return value
+            return await self._judged_by(action, work, effort, shared)
+
+    async def _judged_by(
+        self, action: str, work: Callable[[], Awaitable[_T]], effort: Effort, shared: Callable[[_T], bool]
+    ) -> _T:
+        began_at = _now()
+        try:
+            value = await self._counted(action, work, effort)
+        except BackendError as error:
+            self._judge(error, began_at, effort)
+            raise
+        if not shared(value):
+            self.circuit.succeeded()
+        return value
 
     @asynccontextmanager
     async def _place(self, effort: Effort) -> AsyncIterator[None]:
-        if not effort.background:
-            yield
-            return
         try:
             async with asyncio.timeout_at(effort.deadline):
                 await self._places.acquire()

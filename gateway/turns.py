@@ -23,12 +23,19 @@ class Turns:
     async def of(self, key: CallKey, *, within: float) -> AsyncIterator[None]:
         """While the block runs it is this one's turn. `StoreUnavailable` when it was not within so many seconds."""
         lock = self._locks.setdefault(key, asyncio.Lock())
-        try:
-            async with asyncio.timeout(within):
-                await lock.acquire()
-        except TimeoutError:
-            raise StoreUnavailable("others were before it for too long") from None
+        if lock.locked():
+            await _patiently(lock, within)
+        else:
+            await lock.acquire()  # at once: nobody is before it
         try:
             yield
         finally:
             lock.release()
+
+
+async def _patiently(lock: asyncio.Lock, within: float) -> None:
+    try:
+        async with asyncio.timeout(within):
+            await lock.acquire()
+    except TimeoutError:
+        raise StoreUnavailable("others were before it for too long") from None

@@ -72,9 +72,12 @@ class Mutes:
         """Mute while the claims are made sure of; what was proven before they stood proves nothing."""
         claimed = await self._standing.known(begun, claimed)
         redaction = decide.loosened(begun.redaction, before=claimed.loose_until)
-        again, results = await asyncio.gather(
-            self._standing.sure(claimed, begun, deadline), self._tools.mute_all(redaction, deadline)
-        )
+        if claimed.sure:
+            again, results = claimed, await self._tools.mute_all(redaction, deadline)
+        else:
+            again, results = await asyncio.gather(
+                self._standing.sure(claimed, begun, deadline), self._tools.mute_all(redaction, deadline)
+            )
         if again.sure and not claimed.sure:
             redaction = decide.loosened(redaction, before=again.loose_until)
             results = await self._tools.mute_all(redaction, deadline)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.asks import Code, Failure, FieldFault
+from gateway.beside import together
 from gateway.ledger import Step
 from gateway.listening import Listening
 from gateway.model import Action, Parties, Recorder
@@ -196,7 +197,7 @@ class Tools:
     async def mute_all(self, redaction: Redaction, deadline: float, *, background: bool = False) -> dict[str, Result]:
         """Every recorder at once; mutes of the same thing that are already under way are shared."""
         flights = [self._flight(redaction, recorder, deadline, background) for recorder in redaction.recorders]
-        results = await asyncio.gather(*(asyncio.shield(flight) for flight in flights))
+        results = await together(asyncio.shield(flight) for flight in flights)
         return {recorder.backend: result for recorder, result in zip(redaction.recorders, results, strict=True)}
 
     async def quiet(self, key: CallKey, deadline: float) -> bool:
