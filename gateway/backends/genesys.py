@@ -20,6 +20,7 @@ import enum
 import math
 from base64 import b64encode
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr
@@ -153,7 +154,7 @@ class GenesysBackend:
     def vendor(self) -> Vendor:
         return Vendor.GENESYS
 
-    @property
+    @cached_property
     def capabilities(self) -> Capabilities:
         return Capabilities(
             actions=frozenset({Action.MUTE, Action.UNMUTE, Action.START, Action.STOP}),

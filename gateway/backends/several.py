@@ -32,10 +32,21 @@ async def command_all(commands: Sequence[Awaitable[Receipt]]) -> Receipt:
     """
     if not commands:
         raise NoSuchCall
-    outcomes = await asyncio.gather(*commands, return_exceptions=True)
+    outcomes = [await _outcome(commands[0])] if len(commands) == 1 else await _outcomes(commands)
     errors = _errors(outcomes)
     receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     return _receipt(receipts) if not errors else _partly(errors, acted=bool(receipts))
+
+
+async def _outcomes(commands: Sequence[Awaitable[Receipt]]) -> Sequence[Receipt | BaseException]:
+    return await asyncio.gather(*commands, return_exceptions=True)
+
+
+async def _outcome(command: Awaitable[Receipt]) -> Receipt | BaseException:
+    try:
+        return await command
+    except BackendError as error:
+        return error
 
 
 def together(states: Sequence[Seen]) -> Seen:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr
@@ -247,7 +248,7 @@ class VoicenterBackend:
             patience_seconds=settings.timeout_seconds,
         )
 
-    @property
+    @cached_property
     def capabilities(self) -> Capabilities:
         """Who cannot see that there is no call cannot wait for the next one: "Success" is all that is ever said."""
         provable = self._code is not None

@@ -15,6 +15,7 @@ import asyncio
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr
@@ -202,7 +203,7 @@ class VoipNowBackend:
     def vendor(self) -> Vendor:
         return Vendor.VOIPNOW
 
-    @property
+    @cached_property
     def capabilities(self) -> Capabilities:
         return Capabilities(
             actions=frozenset({Action.MUTE, Action.UNMUTE, Action.START, Action.STOP}),
