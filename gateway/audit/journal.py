@@ -11,7 +11,6 @@ import math
 from collections import OrderedDict, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +20,7 @@ from gateway.audit.device import Recalled
 from gateway.audit.note import Ack, Kept, Note, Probe, Void, journal_key
 from gateway.audit.reading import confirmed, missing
 from gateway.audit.segments import SEGMENT_BYTES, Segments
+from gateway.audit.waiting import Waiting
 from gateway.metrics import Written
 from gateway.model import Device
 
@@ -45,12 +45,6 @@ KEPT_BYTES = 64 * 2**20  # files beyond this go, once the store has all of their
 ROOM = 4  # or so many times what is open: with less, more would be written again than there is news
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
-    note: Note
-    written: asyncio.Future[bool]
-
-
 class Journal:
     """`key` is the trail's; the journal's own chain uses one derived from it. `ms` is the node's clock."""
 
@@ -70,7 +64,7 @@ class Journal:
         self._ms = ms
         self._metrics = metrics
         self._wake = asyncio.Event()
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._lazy: list[Ack | Void] = []
         self._unstored: dict[str, str] = {}  # operation id → file, once it is in one
         self._undecided: dict[str, tuple[str, Note]] = {}
@@ -128,13 +122,13 @@ class Journal:
 
     async def _write(self, note: Note) -> bool:
         self._unstored[note.op] = ""
-        waiting = _Waiting(note=note, written=asyncio.get_running_loop().create_future())
+        waiting = Waiting(note)
         self._waiting.append(waiting)
         self._wake.set()
-        done, _ = await asyncio.wait({waiting.written}, timeout=JOURNAL_SECONDS)
-        if not done:
+        written = await waiting.told(within=JOURNAL_SECONDS)
+        if written is None:
             self._turned(up=False, reason=TimeoutError())
-        return bool(done) and waiting.written.result()
+        return bool(written)
 
     def tell(self, line: Ack | Void) -> None:
         self._decided(line)
@@ -211,9 +205,9 @@ class Journal:
         self._turned(up=True)
         self._tell_waiting(batch, written=True)
 
-    def _tell_waiting(self, batch: list[_Waiting], *, written: bool) -> None:
+    def _tell_waiting(self, batch: list[Waiting], *, written: bool) -> None:
         for waiting in batch:
-            waiting.written.set_result(written)
+            waiting.tell(written)
 
     async def _probe(self) -> None:
         """Healthy is what was written and can be read again under its name."""
