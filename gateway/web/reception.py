@@ -197,6 +197,8 @@ class Reception:
         return data
 
     async def _received(self, request: web.Request) -> bytes:
+        if request.content.is_eof() and request.content.exception() is None:  # it came with the head
+            return await request.read()
         try:
             async with asyncio.timeout(self._rules.body_seconds):
                 return await request.read()
