@@ -28,10 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = Configuration(arguments.config)
     settings = config.load(arguments)
     tracing.checked(settings.tracing)
+    footing.make_room()
     if settings.listen.workers > 1:
         return _several(settings, arguments)
     logs.configure(production=settings.production, secrets=secrets(settings))
-    footing.make_room()
     loop.run(_serve(settings, configuration))
     return FINE
 
