@@ -12,6 +12,7 @@ from gateway.audit.entry import EntryType
 from gateway.clock import new_id
 from gateway.decide import Reported
 from gateway.describe import Act
+from gateway.service.claims import SKEW_MS
 from gateway.service.problems import not_found, require_known
 from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
@@ -45,6 +46,7 @@ class Reads:
     async def _refresh(self, ask: Read, redaction: Redaction) -> Recorded[None]:
         deadline = self._tools.clock.deadline(self._tools.settings.deadline_seconds)
         redaction = await self._tools.sharing.claimed(redaction, within=STORE_SECONDS)
+        await self._let_it_count(redaction)
         looks = [self._tools.recorders.look(recorder, deadline=deadline) for recorder in redaction.recorders]
         looked = await asyncio.gather(*looks)
         results = {recorder.backend: result for recorder, result in zip(redaction.recorders, looked, strict=True)}
@@ -62,6 +64,13 @@ class Reads:
         return await self._tools.record(
             ask.key, act, "refreshed", learn, lambda _: EntryType.STATE_REFRESHED, STORE_SECONDS
         )
+
+    async def _let_it_count(self, redaction: Redaction) -> None:
+        """Right after a mute what is seen would prove nothing yet: its claims stand for less than two clocks may be
+        apart."""
+        wait_ms = redaction.loose_before - self._tools.clock.ms()
+        if 0 < wait_ms <= SKEW_MS:
+            await self._tools.clock.sleep(wait_ms / 1000)
 
     async def _with_entries(self, ask: Read, known: Recorded[None]) -> Document:
         if not ask.audit:

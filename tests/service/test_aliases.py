@@ -410,3 +410,10 @@ async def test_an_earlier_call_of_another_tenant_does_not_end_a_redaction(shop: 
     assert shop.recorders["a"].silent("y") is Parties.BOTH
     await shop.service.unmute(stranger.unmute())
     assert shop.recorders["a"].silent("y") is Parties.NONE
+
+
+async def test_a_refreshed_look_right_after_a_mute_proves_it_as_well(shop: Workshop) -> None:
+    """Nothing has happened in between: what a mute has just called protected is so for whoever asks again at once."""
+    muted = (await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))).document
+    refreshed = (await shop.service.read(shop.ask("first").read(refresh=True))).document
+    assert (muted.protected, refreshed.protected) == (True, True)
