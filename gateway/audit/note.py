@@ -108,7 +108,8 @@ def read_line(key: bytes, previous: str, data: bytes) -> tuple[Line, int, str] |
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     before = line.previous if isinstance(line, Head) else previous
-    if link(key, before, body) != following:
+    ours = _LINK + following.encode() + b'"}'  # no link covers how it is itself written
+    if link(key, before, body) != following or data[-_LINK_BYTES:] != ours:
         return None
     return line, int(members["n"]), following
 
