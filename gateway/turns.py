@@ -17,20 +17,32 @@ if TYPE_CHECKING:
 
 class Turns:
     def __init__(self) -> None:
-        self._locks: WeakValueDictionary[CallKey, asyncio.Lock] = WeakValueDictionary()
+        self._queues: WeakValueDictionary[CallKey, _Queue] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, key: CallKey, *, within: float) -> AsyncIterator[None]:
         """While the block runs it is this one's turn. `StoreUnavailable` when it was not within so many seconds."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        if lock.locked():
-            await _patiently(lock, within)
-        else:
-            await lock.acquire()  # at once: nobody is before it
+        queue = self._queues.setdefault(key, _Queue())
+        queue.length += 1
         try:
-            yield
+            if queue.length > 1:
+                await _patiently(queue.lock, within)
+            else:
+                await queue.lock.acquire()  # at once: nobody is before it
+            try:
+                yield
+            finally:
+                queue.lock.release()
         finally:
-            lock.release()
+            queue.length -= 1
+
+
+class _Queue:
+    """`length` counts who has the turn, who has just been told that it is theirs, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.length = 0
 
 
 async def _patiently(lock: asyncio.Lock, within: float) -> None:
