@@ -262,12 +262,14 @@ class Catchup:
 
 
 def _let_go(entries: Iterable[TrailEntry], local: Local) -> set[HoldKey]:
-    """Holds that their clients ended at others, who did not know of them, after all that was missed here."""
+    """Holds that their clients ended at others, who did not know of them, after all that was missed here: by when it
+    happened, for what is healed gets into the store long after that."""
     if not local.pending:
         return set()
     since = local.missed().at + SKEW_MS
-    later = [orjson.loads(entry.entry) for entry in entries if entry.at > since]
-    return {HoldKey(client=one["client"], name=one["hold"]) for one in later if one["type"] in _LET_GO}
+    later = (orjson.loads(entry.entry) for entry in entries if entry.at > since)
+    ended = (one for one in later if one["type"] in _LET_GO and one["node_ms"] > since)
+    return {HoldKey(client=one["client"], name=one["hold"]) for one in ended}
 
 
 async def _unclaimed(_: Redaction) -> int:

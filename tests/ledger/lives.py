@@ -149,13 +149,13 @@ def step(
     hold: str | None = None,
 ) -> Step[None]:
     """`hold` is the one that `action` is about."""
-    client = "crm" if hold else None
+    client, at = "crm" if hold else None, Clock().ms()
 
     def describe(before: Redaction, after: Redaction, _: None) -> Entry | None:
         if kind is None:
             return None
         entry = Entry(
-            type=kind, tenant=before.key.tenant, call_id="c1", op=op, node="n", node_ms=5, revision=after.revision
+            type=kind, tenant=before.key.tenant, call_id="c1", op=op, node="n", node_ms=at, revision=after.revision
         )
         return replace(entry, action=action, client=client, hold=hold)
 

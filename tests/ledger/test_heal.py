@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import orjson
 import structlog
 
+from gateway.audit.entry import EntryType
 from gateway.audit.note import Ack
-from gateway.model import CallKey
+from gateway.model import Action, CallKey
 from gateway.store.contract import StoreUnavailable, bucket
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.store.redis import RedisStore
 
 
-from lives import KEY, WITHIN, Life, life, rolled, same_bucket
+from lives import KEY, WITHIN, Life, life, rolled, same_bucket, step
 
 
 async def test_healing_goes_on_after_trouble(one: Life, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,3 +254,22 @@ async def test_a_loss_beyond_what_is_in_memory_is_healed_from_the_files(
     await one.healer._heal()
     assert (await one.trail())[5:] == [("far", True), ("near", True)]
     assert one.holds(await one.state()) == {"default", "second", "third"}
+
+
+async def test_a_hold_stands_that_was_ended_before_it_was_taken(one: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That its client ended it, or had none to end, comes late, too: later than the mute that came after it."""
+    monkeypatch.setattr("gateway.catchup.SKEW_MS", -1)
+    async with life(one.shaky.store, one.journal._segments._directory / "other") as other:
+        await other.mute("op1", hold="theirs")
+        other.shaky.away = one.shaky.away = True
+        nothing = step(
+            "op2", lambda r: (r, None), EntryType.UNMUTE_UNCHANGED, needed=False, action=Action.UNMUTE, hold="mine"
+        )
+        await other.ledger.step(KEY, nothing)
+        await asyncio.sleep(0.01)
+        await one.mute("op3", hold="mine")
+        other.shaky.away = False
+        await other.ledger.catchup.heal(KEY, within=WITHIN)
+    one.shaky.away = False
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == {"theirs", "mine"}
