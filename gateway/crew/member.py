@@ -88,6 +88,7 @@ class Member:
         await self._hear(self._line)
         code = await self._over(process)
         self._line.close()
+        self._line = self._answer = None  # what is asked from now on is asked of the next one
         self._before, self._now = merged([self._before, self._now.lasting()]), NOTHING
         return code
 
@@ -118,9 +119,11 @@ class Member:
 
     async def counted(self) -> Counted:
         """What this worker, and those before it, have counted."""
+        asked = self._line
         text = await self._asked()
-        if text is not None:
-            self._now = await asyncio.to_thread(read, text)
+        now = None if text is None else await asyncio.to_thread(read, text)
+        if now is not None and self._line is asked:  # or it is gone, and counted among those before
+            self._now = now
         return merged([self._before, self._now])
 
     async def _asked(self) -> str | None:
@@ -129,8 +132,9 @@ class Member:
         if self._answer is None or self._answer.done():
             self._answer = asyncio.get_running_loop().create_future()
             await self._line.say(line.METRICS)
-        done, _ = await asyncio.wait({self._answer}, timeout=METRICS_SECONDS)
-        return self._answer.result() if done else None
+        answer = self._answer
+        done, _ = await asyncio.wait({answer}, timeout=METRICS_SECONDS)
+        return answer.result() if done else None
 
     def end(self) -> None:
         """Told to finish the work under way; `keep` returns when it has."""

@@ -28,6 +28,14 @@ for _ in line:
     say(metrics="# TYPE redaction_requests_total counter\\nredaction_requests_total 3.0\\n")
 """
 DOOMED = SOUND.replace("for _ in line:", "import os; os._exit(3)\nfor _ in line:")
+FIRST_ONE_DIES = """
+import os
+def last():
+    try: os.close(os.open("MARK", os.O_CREAT | os.O_EXCL))
+    except FileExistsError: return
+    os._exit(3)
+for _ in line:
+    last()"""
 UNFIT = "import sys; sys.exit(78)"
 
 
@@ -76,6 +84,20 @@ async def test_all_are_ready_or_none_and_what_the_dead_had_counted_stays(tmp_pat
             await asyncio.sleep(0.001)
     await until_ready(keeper)
     assert b"redaction_requests_total 9.0" in (await keeper.counted()).body
+    stop.set()
+    assert await asyncio.wait_for(running, 60) == 0
+
+
+async def test_who_is_asked_when_it_dies_is_counted_once_and_the_next_one_is_asked(tmp_path: Path) -> None:
+    """A scrape that a dying worker never answers does not keep its successor from being asked."""
+    dying = SOUND.replace("for _ in line:", FIRST_ONE_DIES)
+    keeper, stop = kept(dying.replace("MARK", str(tmp_path / "mark")), tmp_path), asyncio.Event()
+    running = asyncio.create_task(keeper.run(stop))
+    await until_ready(keeper)
+    await keeper.counted()
+    async with asyncio.timeout(60):
+        while b"redaction_requests_total 6.0" not in (await keeper.counted()).body:  # noqa: ASYNC110 -- as above
+            await asyncio.sleep(0.02)
     stop.set()
     assert await asyncio.wait_for(running, 60) == 0
 
