@@ -75,10 +75,7 @@ def _acks(_: object, lines: Any, **__: object) -> bool:  # noqa: ANN401 -- as ab
 
 
 def _packed(word: bytes) -> Only:
-    def holds(_: object, command: Any, *__: object, **___: object) -> bool:  # noqa: ANN401 -- the client library's
-        return word in b"".join(command if isinstance(command, list) else [command])
-
-    return holds
+    return lambda _, data: word in data
 
 
 def _places() -> dict[str, Place]:
@@ -92,8 +89,7 @@ def _places() -> dict[str, Place]:
     both = (When.BEFORE, When.AFTER)
     for step in ("intended", "outcome", "reverted", "abandoned", "looked", "muted"):
         add(f"commit.{step}", "gateway.store.redis:RedisStore.commit", *both, only=_step(step))
-        sent = "redis.asyncio.connection:AbstractConnection.send_packed_command"
-        add(f"commit.{step}", sent, When.SENT, only=_packed(f".{step}\r\n".encode()))
+        add(f"commit.{step}", "gateway.store.wire:Wire._write", When.SENT, only=_packed(f".{step}\r\n".encode()))
     add("commit.healed", "gateway.store.redis:RedisStore.commit", *both, only=_healed)
     for name in ("claim", "loosen", "release", "lease", "due", "entries", "trail", "load"):
         add(name, f"gateway.store.redis:RedisStore.{name}", *both)
