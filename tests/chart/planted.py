@@ -123,7 +123,7 @@ FAULTS: dict[str, tuple[str, Callable[[list[Object]], object]]] = {
         "promise",
         lambda f: kind(f, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"].update(DEPLOYMENT),
     ),
-    "unknown job": ("promise", lambda f: kind(f, "ServiceMonitor")["spec"].pop("jobLabel")),
+    "unknown job": ("promise", lambda f: kind(f, "ServiceMonitor")["spec"]["endpoints"][0].pop("relabelings")),
     "no metrics": ("promise", lambda f: kind(f, "ServiceMonitor")["spec"]["endpoints"][0].update(port="api")),
     "nowhere mounted": ("promise", lambda f: kind(f, "ExternalSecret")["spec"]["target"].update(name="other")),
     "unlabelled": (

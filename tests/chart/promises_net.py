@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Promise = Callable[[Sequence[Object]], Iterator[str]]
 
+JOB = {"targetLabel": "job", "replacement": "redaction-gateway"}
+
 
 def _services_lead_to_the_gateway(found: Sequence[Object]) -> Iterator[str]:
     (container,) = containers(gateway(found))
@@ -95,8 +97,6 @@ def _every_pod_is_counted_once(found: Sequence[Object]) -> Iterator[str]:
         yield "everything is counted twice"
     for monitor in monitors:
         spec = monitor["spec"]
-        if spec.get("jobLabel") != "app.kubernetes.io/name":
-            yield "alerts do not know the job"
         if monitor["kind"] == "PodMonitor":
             (container,) = containers(gateway(found))
             ends, ports = spec["podMetricsEndpoints"], set(named_ports(container))
@@ -106,6 +106,8 @@ def _every_pod_is_counted_once(found: Sequence[Object]) -> Iterator[str]:
             services = [one for one in of_kind(found, "Service") if wanted <= one["metadata"]["labels"].items()]
             ends, ports = spec["endpoints"], {port["name"] for one in services for port in one["spec"]["ports"]}
             lead = len(services) == 1
+        if any(JOB not in end.get("relabelings", []) for end in ends):
+            yield "alerts do not know the job"
         if not lead or [(end["port"], end["path"]) for end in ends] != [("admin", "/metrics")] or "admin" not in ports:
             yield f"{monitor['kind']} finds no metrics"
 

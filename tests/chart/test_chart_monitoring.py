@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from charts import CHART, SETS, objects, template
-from looks import component, of_kind
+from charts import CHART, SETS, from_tree, objects, template, values
+from looks import component, gateway, of_kind
 from verdicts import JUDGES
 
 if TYPE_CHECKING:
@@ -52,6 +53,22 @@ def test_files_become_objects(chart: Path) -> None:
         assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
         assert board["metadata"]["annotations"] == {"grafana_folder": "Telephony"}
     assert {judge: list(sees(found)) for judge, sees in JUDGES.items()} == {judge: [] for judge in JUDGES}
+
+
+@pytest.mark.parametrize("renamed", [{"nameOverride": "mute"}, {"fullnameOverride": "mute"}])
+def test_alerts_know_what_is_called_otherwise(renamed: dict[str, str], tmp_path: Path) -> None:
+    """Another name of the objects changes neither the job that all rules look at, nor which pods are counted."""
+    ran = from_tree(values("full") | renamed, tmp_path)
+    assert ran.code == 0, ran.err
+    found = objects(ran.out)
+    assert list(JUDGES["promise"](found)) == []
+    (rules,) = of_kind(found, "PrometheusRule")
+    exprs = [rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]]
+    (counted,) = {name for expr in exprs for name in re.findall(r'(?:statefulset|deployment)=~"(.+?)"', expr)}
+    name = gateway(found)["metadata"]["name"]
+    assert re.fullmatch(counted, name)
+    assert re.fullmatch(counted, f"{name}-valkey")
+    assert not re.fullmatch(counted, "another")
 
 
 def test_no_files_no_objects(chart: Path) -> None:

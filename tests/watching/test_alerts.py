@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from cases import CASES
 from programs import needed
 from promtool import FIRES, QUIET, ROOT, RULES, failures, rules, written
@@ -31,9 +32,14 @@ def test_every_alert_has_cases() -> None:
 
 @pytest.mark.pci("10.7")
 def test_what_wakes_somebody_is_told_within_a_minute() -> None:
-    """Of which Prometheus needs 15 s to look and as long to think, as it comes."""
-    waits = {rule["alert"]: rule.get("for", "0s") for rule in rules() if rule["labels"]["severity"] == "critical"}
-    assert {wait for wait in waits.values() if wait not in {"0s", "15s", "30s"}} == set()
+    """Of which Prometheus needs 15 s to look, as the chart tells it, and as long to think, as every group tells it: its
+    own default is a minute. The objective is about hours, and waits for nothing."""
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        critical = [rule for rule in group["rules"] if rule.get("labels", {}).get("severity") == "critical"]
+        assert {rule.get("for", "0s") for rule in critical} <= {"0s", "15s", "30s"}
+        assert group.get("interval") == (None if group["name"] == "redaction-objective" else "15s"), group["name"]
+    values = yaml.safe_load((ROOT / "helm" / "values.yaml").read_text())["metrics"]
+    assert {values[monitor]["interval"] for monitor in ("serviceMonitor", "podMonitor")} == {"15s"}
 
 
 @pytest.mark.pci("8.3.4", "10.6", "10.7", "12.10.7")
