@@ -52,6 +52,9 @@ def _narrow(definitions: Node, settings: Node) -> None:
         "pattern": rf"^({FROM_SECRET}|embedded|rediss?(\+sentinel|\+cluster)?://[^@]+)$",
         "not": {"pattern": "password="},
     }
+    for section in definitions.values():
+        for name in {"base_url", "calls_base_url", "endpoint", "jwks"} & section.get("properties", {}).keys():
+            section["properties"][name]["not"] = {"pattern": "^[a-z]+://[^/?#]*@"}
     store["directory"] = {"type": "string", "pattern": r"^/[^\s:]+$", "not": {"pattern": "^/(etc|run)/gateway(/|$)"}}
     for section, name in ((listen, "tls"), (settings["properties"], "tokens"), (settings["properties"], "tracing")):
         section[name]["anyOf"].append({"type": "object", "maxProperties": 0})  # {}: what a null would say

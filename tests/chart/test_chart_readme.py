@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 import yaml
-from charts import CHART, ROOT, changed, from_tree, run
+from charts import CHART, ROOT, changed, from_tree, objects, run
+from kubelet import laid_out
+from looks import gateway
 
+from gateway import settings
 from gateway.cli.main import _parser
 
 if TYPE_CHECKING:
@@ -71,6 +75,18 @@ def test_the_example_is_enough(tmp_path: Path) -> None:
     tree = yaml.safe_load(shown)
     assert from_tree(tree, tmp_path).code == 0
     assert from_tree(changed(tree, valkey__enabled=True, valkey__passwordSecret="valkey"), tmp_path).code == 0
+
+
+def test_the_secrets_that_are_made_are_enough(tmp_path: Path) -> None:
+    """With the files that the commands write, the gateway takes what the example renders."""
+    (shown,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    steps = [line for line in README.splitlines() if line.startswith(("mkdir ", "for key ", "printf "))]
+    subprocess.run(["/bin/sh", "-ec", "\n".join(steps)], cwd=tmp_path, check=True)
+    made = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+    found = objects(from_tree(yaml.safe_load(shown), tmp_path).out)
+    read = settings.load(None, laid_out(found, gateway(found), {"gateway": made}, tmp_path / "pod"))
+    assert read.production
+    assert not read.store.embedded
 
 
 def test_commands_are_helms_and_ours() -> None:
