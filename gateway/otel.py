@@ -8,6 +8,7 @@ them. At the end what is left gets `LAST_SECONDS`.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
 from contextlib import asynccontextmanager, contextmanager
@@ -58,16 +59,28 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 @asynccontextmanager
 async def collected(settings: Tracing, *, node: str) -> AsyncIterator[OtelTracer]:
     """Spans are made and sent while the block runs."""
-    exporter = _exporter(settings)
-    provider = _provider(settings, exporter, node)
+    with _unsaid():
+        exporter = _exporter(settings)
+        provider = _provider(settings, exporter, node)
+        tracer = provider.get_tracer("redaction-gateway", gateway.__version__)
     try:
-        yield OtelTracer(provider.get_tracer("redaction-gateway", gateway.__version__))
+        yield OtelTracer(tracer)
     finally:
         await _ended(provider, exporter)
 
 
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """What the library would read from the environment is not part of this configuration: headers and certificates for
+    the collector, limits, an order to do nothing. It reads them when its parts are made."""
+    said = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("OTEL_")}
+    try:
+        yield
+    finally:
+        os.environ.update(said)
+
+
 def _provider(settings: Tracing, exporter: OTLPSpanExporter, node: str) -> TracerProvider:
-    """All is said here: what the library would read from the environment is not part of this configuration."""
     resource = {
         "service.name": "redaction-gateway",
         "service.version": gateway.__version__,

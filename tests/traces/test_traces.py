@@ -36,19 +36,30 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 CARD = "4111111111111111"
 VENDORS = {"verba", "voicenter", "voipnow", "genesys"}
+# Each would change what is sent, or that anything is.
+ENVIRONMENT = {
+    "OTEL_TRACES_SAMPLER": "always_off",
+    "OTEL_SDK_DISABLED": "true",
+    "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20word",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1",
+}
 
 
 async def test_a_mute_is_one_span_and_one_for_each_operation_below_it(
     short_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the caller's trace; with these attributes and no other; whatever proxy and sampler the environment has."""
+    """In the caller's trace; with these attributes and no other; whatever proxy, sampler and headers the environment
+    has."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     async with receiving() as receiver:
         async with place(short_dir, endpoint=receiver.url) as gateway:
             status, _ = await gateway.ask("PUT", headers=[("traceparent", TRACEPARENT)])
             assert status == 200
         spans = receiver.of_trace(TRACE)
+    assert not any("Authorization" in headers for headers in receiver.headers)
+    assert os.environ.items() >= ENVIRONMENT.items()
     (request,) = [span for span in spans if span.kind == SERVER]
     operations = [span for span in spans if span.kind == CLIENT]
     assert request.parent_span_id.hex() == PARENT
