@@ -75,6 +75,8 @@ def _journal(path: Path) -> bool:
 
 
 def _usage(file: Path | None, journals: list[Path], pin: str | None) -> str | None:
+    if file is not None and not (file.is_file() or file.is_dir()):
+        return f"{file}: not a file: an export is read from its end, which a pipe has not"
     if pin is not None and (file is None or not file.is_dir() or _journal(file)):
         return "--pin is for archives"
     if pin is not None and not _PIN.fullmatch(pin):

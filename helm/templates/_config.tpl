@@ -99,7 +99,7 @@ networkPolicy.callers: the pods that the calls come through
 {{- if not (or $embedded .Values.valkey.enabled $policy.store) }}
 networkPolicy.store: where the store is
 {{- end }}
-{{- if and (hasPrefix "https://" ($config.tokens.jwks | default "")) (not $policy.others) }}
+{{- if and (hasPrefix "https://" (dig "jwks" "" ($config.tokens | default dict))) (not $policy.others) }}
 networkPolicy.others: where the keys of config.tokens.jwks are
 {{- end }}
 {{- if and $config.tracing (not $policy.others) }}

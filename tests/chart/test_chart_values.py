@@ -112,6 +112,17 @@ def test_pods_roll_on_change(change: dict[str, Any], *, rolls: bool, tmp_path: P
     assert (before != after) is rolls
 
 
+def test_nothing_is_said_by_a_null(tmp_path: Path) -> None:
+    """Which takes a default away: as nothing that was written there, and not a fault of a template."""
+    nothing = {"config__tokens": None, "config__tracing": None, "config__listen__tls": None}
+    nothing |= {f"networkPolicy__{name}": None for name in ("callers", "scrapers", "vendors", "others")}
+    ran = from_tree(changed(values("small"), **nothing), tmp_path)
+    assert ran.code == 0, ran.err
+    assert {"tokens", "tracing"}.isdisjoint(yaml.safe_load(configuration(objects(ran.out))))
+    ran = from_tree(changed(values("small"), networkPolicy__store=None), tmp_path)
+    assert "networkPolicy.store: where the store is" in ran.err
+
+
 def test_a_store_for_one_pod_is_left_to_one(tmp_path: Path) -> None:
     """Three pods with an embedded store each would know nothing of each other."""
     for change in ({"replicas": 2}, {"autoscaling__enabled": True}):

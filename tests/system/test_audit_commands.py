@@ -261,7 +261,7 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(
 
 def test_what_cannot_be_meant_is_a_usage_error(directory: Path) -> None:
     """A time that ends before it begins, a pin for what is no archive or that is no hash, a journal held against itself
-    or beside a selection."""
+    or beside a selection, an export out of a pipe."""
     configured(directory)
     wrong = audit(directory, "export", "--since", "2026-11-02", "--until", "2026-10-31")
     assert (wrong.returncode, wrong.stderr) == (2, "--since must be before --until\n")
@@ -269,7 +269,9 @@ def test_what_cannot_be_meant_is_a_usage_error(directory: Path) -> None:
     journal.mkdir()
     (journal / "0-0000000000000001.jsonl").touch()
     (directory / "trail.jsonl").touch()
+    os.mkfifo(directory / "pipe")
     for words in (
+        (str(directory / "pipe"),),
         ("--pin", "0" * 64),
         (str(journal), "--pin", "0" * 64),
         (str(directory), "--pin", "x"),
