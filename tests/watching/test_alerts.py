@@ -67,6 +67,12 @@ def test_cases_notice_a_wait_that_is_gone(tmp_path: Path) -> None:
     assert {(case.alert, case.severity) for case in found} == waiting
 
 
+def test_where_it_is_is_told_by_the_pods_name() -> None:
+    """An address alone has to be looked up first; where there are no pods the label is not there."""
+    by = [groups.split(", ") for rule in rules() for groups in re.findall(r"by \((.*?)\)", rule["expr"])]
+    assert {"pod" in labels for labels in by if "instance" in labels} == {True}
+
+
 def test_every_alert_says_what_to_do() -> None:
     """A severity, a summary, a description, a runbook that is there, a dashboard that is there."""
     uids = {re.search(r'"uid": "(redaction-[a-z]+)"', file.read_text())[1] for file in DASHBOARDS.glob("*.json")}  # type: ignore[index]
