@@ -83,6 +83,7 @@ class Ledger:
         self._known: OrderedDict[CallKey, Stored] = OrderedDict()
         self._writing: set[asyncio.Task[bool]] = set()
         self._turns = Turns()
+        self._noted_at = 0
 
     # ── for whoever has something to write or to know ──
 
@@ -205,12 +206,13 @@ class Ledger:
 
     def _note(self, change: Change, held: tuple[tuple[str, str], ...], *, needed: bool) -> Note:
         key = change.after.key
+        self._noted_at = max(self._noted_at, self._clock.ms())  # in order, though the clock be set back
         return Note(
             op=change.op,
             tenant=key.tenant,
             call_id=key.call_id,
             bucket=bucket(key),
-            at=self._clock.ms(),
+            at=self._noted_at,
             needed=needed,
             open=change.after.open,
             held=held,

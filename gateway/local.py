@@ -157,10 +157,11 @@ class LocalCalls:
                 local.redaction = loosened(local.redaction, before=lands_before)
 
     def lack(self, notes: Iterable[Note]) -> None:
-        """The store does not have these, oldest first: they come before whatever else it lacks."""
+        """The store does not have these: they come before whatever else it lacks, in the order in which they happened.
+        That need not be the one in which they are in the journal, where what was lost is written again."""
         lacking: dict[CallKey, list[Note]] = {}
         known = {pending.note.op for local in self._calls.values() for pending in local.pending}
-        for note in notes:
+        for note in sorted(notes, key=lambda note: note.at):
             if note.op in known:
                 continue
             lacking.setdefault(CallKey(tenant=note.tenant, call_id=note.call_id), []).append(note)

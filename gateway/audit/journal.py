@@ -69,6 +69,7 @@ class Journal:
         self._unstored: dict[str, str] = {}  # operation id → file, once it is in one
         self._undecided: dict[str, tuple[str, Note]] = {}
         self._open: dict[tuple[str, str], tuple[str, Kept]] = {}
+        self._counted: dict[tuple[str, str], int] = {}  # when the newest step of an open one was taken, in ms
         self._notes: OrderedDict[str, Note] = OrderedDict()
         self._acked: defaultdict[int, OrderedDict[str, tuple[Ack, Note | None]]] = defaultdict(OrderedDict)
         self._work: asyncio.Task[None] | None = None
@@ -136,6 +137,7 @@ class Journal:
 
     def forget(self, tenant: str, call_id: str) -> None:
         self._open.pop((tenant, call_id), None)
+        self._counted.pop((tenant, call_id), None)
 
     # ── for whoever heals ──
 
@@ -309,11 +311,14 @@ class Journal:
 
     def _count(self, note: Note, file: str) -> None:
         key = (note.tenant, note.call_id)
+        if key in self._open and note.at < self._counted.get(key, 0):  # written late, or again
+            return
+        self._counted[key] = note.at
         if note.open:
             kept = Kept(tenant=note.tenant, call_id=note.call_id, bucket=note.bucket, state=note.state)
             self._open[key] = (file, kept)
         else:
-            self._open.pop(key, None)
+            self.forget(*key)
 
     def _recall(self) -> Recalled:
         self._segments.open()

@@ -10,7 +10,9 @@ import structlog
 
 from gateway.audit.entry import EntryType
 from gateway.audit.note import Ack
+from gateway.clock import Clock
 from gateway.model import Action, CallKey
+from gateway.store.codec import decode
 from gateway.store.contract import StoreUnavailable, bucket
 
 if TYPE_CHECKING:
@@ -143,6 +145,42 @@ async def test_lost_again_while_it_is_brought_back(store: RedisStore, tmp_path: 
         await one.healer._verify(one.journal.acked())
     async with life(store, tmp_path) as after:
         await after.healer._heal()
+        assert await after.trail() == [("op1", True), ("op2", True)]
+
+
+def kept(one: Life) -> list[set[str]]:
+    """The holds of each open redaction, as the journal knows it."""
+    return [one.holds(decode(state.state)) for state in one.journal.states(bucket(KEY))]
+
+
+async def test_notes_are_in_order_though_the_clock_is_set_back(one: Life) -> None:
+    """By their times alone it can be told which is the newest."""
+    one.shaky.away = True
+    await one.mute("op1")
+    one.ledger._clock = Clock(ms=lambda: 5)
+    await one.mute("op2", hold="second")
+    first, second = await one.journal.missing(frozenset({(KEY.tenant, KEY.call_id)}))
+    assert (first.op, second.op) == ("op1", "op2")
+    assert first.at <= second.at
+
+
+async def test_what_was_lost_is_no_newer_for_being_written_again(store: RedisStore, tmp_path: Path) -> None:
+    """Muted, muted once more without the store, which then loses the first: killed before that was healed. The second
+    hold stands, though the first one is the last in the journal."""
+    async with life(store, tmp_path) as one:
+        image = await rolled(one, None)
+        await one.mute("op1")
+        one.shaky.away = True
+        await asyncio.sleep(0.01)
+        await one.mute("op2", hold="second")
+        await rolled(one, image)
+        await one.healer._verify(one.journal.acked())
+        assert kept(one) == [{"default", "second"}]
+    async with life(store, tmp_path) as after:
+        assert kept(after) == [{"default", "second"}]
+        assert after.holds(after.ledger.last_known(KEY)) == {"default", "second"}
+        await after.healer._heal()
+        assert after.holds(await after.state()) == {"default", "second"}
         assert await after.trail() == [("op1", True), ("op2", True)]
 
 
