@@ -1,6 +1,6 @@
 """The one place that speaks HTTP with vendors: builds URLs, sends once, keeps the limits, translates every fault.
 
-    before a connection was there    NotSent      CONNECTION_FAILED, BUSY (none free by the deadline), MISCONFIGURED
+    before anything was written      NotSent      CONNECTION_FAILED, BUSY (not written by the deadline), MISCONFIGURED
     after it                         Unconfirmed  TIMEOUT, CONNECTION_LOST, BAD_ANSWER
     answers nobody should judge      Unconfirmed  REDIRECTED (3xx), RATE_LIMITED (429), SERVER_ERROR (5xx)
 
@@ -10,9 +10,7 @@ A fault never carries the text of the library or the vendor: they quote URLs, an
 from __future__ import annotations
 
 import asyncio
-import enum
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote, urlencode
@@ -24,13 +22,13 @@ from defusedxml import ElementTree
 from yarl import URL
 
 from gateway.addresses import Guard
-from gateway.backends.contract import BackendError, NotSent, Refused, Unconfirmed
+from gateway.backends.attempt import Attempt, tracing
+from gateway.backends.contract import NotSent, Refused, Unconfirmed
 from gateway.model import Fault
 from gateway.tracing import OUTGOING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import SimpleNamespace
+    from collections.abc import Mapping
     from xml.etree.ElementTree import Element
 
     from gateway.backends.settings import BackendSettings
@@ -171,69 +169,6 @@ def _body(request: HttpRequest) -> bytes | None:
     return None
 
 
-class _Stage(enum.Enum):
-    """How far one attempt got."""
-
-    PREPARING = enum.auto()
-    QUEUED = enum.auto()
-    CONNECTING = enum.auto()
-    CONNECTED = enum.auto()
-
-
-class _Attempt:
-    """One sending of one request."""
-
-    def __init__(self) -> None:
-        self.stage = _Stage.PREPARING
-
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Whatever aiohttp, the sockets or the deadline throw comes out as one of ours, without its text."""
-        try:
-            yield
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._ours(error) from None
-
-    def _ours(self, error: Exception) -> BackendError:
-        match self.stage, error:
-            case (_Stage.QUEUED, _):
-                return NotSent(Fault.BUSY)
-            case (_Stage.PREPARING, ValueError()):
-                return NotSent(Fault.MISCONFIGURED)
-            case (_Stage.PREPARING | _Stage.CONNECTING, _):
-                return NotSent(Fault.CONNECTION_FAILED)
-            case (_, TimeoutError()):
-                return Unconfirmed(Fault.TIMEOUT)
-            case (_, aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | OSError()):
-                return Unconfirmed(Fault.CONNECTION_LOST)
-            case _:
-                return Unconfirmed(Fault.BAD_ANSWER)
-
-    async def once(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """Send, and let no exception past on which aiohttp would send a GET or PUT again by itself (it does when a
-        kept connection drops): a command goes out once."""
-        with self.translated():
-            return await handler(request)
-
-
-def _tracing() -> aiohttp.TraceConfig:
-    """Tells each attempt how far it got: only aiohttp knows when a connection was there."""
-    config = aiohttp.TraceConfig()
-    config.on_connection_queued_start.append(_moves_to(_Stage.QUEUED))
-    config.on_connection_create_start.append(_moves_to(_Stage.CONNECTING))
-    config.on_connection_create_end.append(_moves_to(_Stage.CONNECTED))
-    config.on_connection_reuseconn.append(_moves_to(_Stage.CONNECTED))
-    return config
-
-
-class _moves_to:  # noqa: N801 -- called like a function
-    def __init__(self, stage: _Stage) -> None:
-        self._stage = stage
-
-    async def __call__(self, _session: object, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.stage = self._stage
-
-
 class HttpClient:
     """One vendor account's connections and cookies; `beside` another one, connections of its own but the same
     cookies."""
@@ -253,12 +188,12 @@ class HttpClient:
         now = asyncio.get_running_loop().time()
         if deadline <= now:
             raise NotSent(Fault.BUSY)
-        attempt = _Attempt()
+        attempt = Attempt(deadline=deadline, body=_body(request) is not None)
         with attempt.translated():
             async with asyncio.timeout_at(min(deadline, now + self._settings.timeout_seconds)):
                 return await self._send(request, attempt)
 
-    async def _send(self, request: HttpRequest, attempt: _Attempt) -> HttpReply:
+    async def _send(self, request: HttpRequest, attempt: Attempt) -> HttpReply:
         async with self._session().request(
             request.method,
             build_url(self._settings.base_url, request),
@@ -286,7 +221,7 @@ class HttpClient:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 auto_decompress=False,
                 trust_env=False,
-                trace_configs=[_tracing()],
+                trace_configs=[tracing()],
             )
         return self._opened
 

@@ -5,12 +5,14 @@ import contextlib
 import gzip
 import socket
 import ssl
+import time
 import traceback
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -346,6 +348,34 @@ async def test_a_deadline_that_has_passed_sends_nothing() -> None:
         with pytest.raises(NotSent) as caught:
             await http.exchange(GET, deadline=soon(-1))
         assert (caught.value.fault, len(server.requests)) == (Fault.BUSY, 1)
+
+
+@pytest.mark.parametrize(("place", "body"), [("send", None), ("send", {"a": 1}), ("write_bytes", {"a": 1})])
+@pytest.mark.parametrize("kept", [True, False])
+async def test_nothing_is_written_after_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, place: str, body: dict[str, object] | None, *, kept: bool
+) -> None:
+    """The process stands still past the deadline when the connection is there already, before the headers are made or
+    before the body is written: not a byte leaves, and it is said to be so."""
+    original = getattr(aiohttp.ClientRequest, place)
+    deadlines: list[float] = []
+
+    async def stands_still(*arguments: object) -> object:
+        while deadlines and asyncio.get_running_loop().time() <= deadlines[0]:
+            time.sleep(0.01)  # noqa: ASYNC251 -- the whole process is to stand still
+        return await original(*arguments)
+
+    monkeypatch.setattr(aiohttp.ClientRequest, place, stands_still)
+    async with wire(OK) as server, client(server.origin) as http:
+        if kept:
+            await http.exchange(GET, deadline=soon())
+        deadlines.append(soon(0.3))
+        with pytest.raises(NotSent) as caught:
+            await http.exchange(HttpRequest(method="POST", json=body), deadline=deadlines[0])
+        assert caught.value.fault is Fault.BUSY
+        deadlines.clear()
+        await http.exchange(HttpRequest(method="PUT"), deadline=soon())
+        assert [request[:4] for request in server.requests] == [b"GET "] * kept + [b"PUT "]
 
 
 async def test_a_fault_says_nothing_of_the_url() -> None:
