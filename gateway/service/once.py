@@ -97,7 +97,7 @@ class Onces:
     async def _replay(self, ask: Mute | Unmute | Control, turn: Turn) -> Answer:
         redaction = await self._redaction(ask)
         document = self._tools.plain(redaction)
-        if isinstance(ask, Mute) and pending(redaction, now=self._tools.clock.ms()):
+        if isinstance(ask, Mute) and _holds(ask, redaction) and pending(redaction, now=self._tools.clock.ms()):
             return Answer(document=document, pending=True)
         if not _as_wanted(ask, turn, redaction, protected=document.protected):
             raise Failure(Code.IDEMPOTENCY_CONFLICT, _WORDS[turn], document=document)
@@ -141,9 +141,19 @@ def _as_wanted(ask: Mute | Unmute | Control, turn: Turn, redaction: Redaction, *
     """A mute and an unmute by what is so now; a command leaves nothing behind that could be looked at."""
     match ask:
         case Mute():
-            return protected
+            return protected and _holds(ask, redaction)
         case Unmute():
-            key = HoldKey(client=ask.origin.principal.client, name=ask.hold)
-            return redaction.hold(key) is None
+            return redaction.hold(_key(ask)) is None
         case Control():
             return turn is Turn.DONE
+
+
+def _holds(ask: Mute, redaction: Redaction) -> bool:
+    """The client's own hold stands, with everybody whom the mute was to silence: another one's may be for fewer, and
+    go at any time."""
+    hold = redaction.hold(_key(ask))
+    return hold is not None and ask.parties & hold.parties == ask.parties
+
+
+def _key(ask: Mute | Unmute) -> HoldKey:
+    return HoldKey(client=ask.origin.principal.client, name=ask.hold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +39,30 @@ async def test_a_mute_is_run_once_and_told_as_it_is_now(store: RedisStore) -> No
         assert conflict.value.document is not None
         assert not conflict.value.document.protected
         assert recorder.silent("x") is Parties.NONE
+
+
+async def test_a_replayed_mute_is_not_done_by_what_another_client_holds(store: RedisStore) -> None:
+    """The client muted both and has ended that; another one's hold keeps one party silent, so the call is protected.
+    The replay is a conflict all the same, as it is once that other hold is for both; not once its own is there again."""
+    async with opened(store, "a") as shop:
+        recorder = shop.recorders["a"]
+        recorder.calls["x"] = Parties.NONE
+        ask = shop.ask("x", once=NAMED)
+        await shop.service.mute(ask.mute())
+        await shop.service.mute(shop.ask("x", client="desk").mute(parties=Parties.CALLER))
+        await shop.service.unmute(shop.ask("x").unmute())
+        assert recorder.silent("x") is Parties.CALLER
+        for parties in (Parties.CALLER, Parties.BOTH):
+            await shop.service.mute(shop.ask("x", client="desk").mute(parties=parties))
+            with pytest.raises(Failure, match="idempotency-conflict") as conflict:
+                await shop.service.mute(ask.mute())
+            assert conflict.value.document is not None
+            assert conflict.value.document.protected
+        await shop.service.mute(shop.ask("x").mute(parties=Parties.CALLER))
+        with pytest.raises(Failure, match="idempotency-conflict"):
+            await shop.service.mute(ask.mute())
+        await shop.service.mute(shop.ask("x").mute())
+        assert (await shop.service.mute(ask.mute())).document.protected
 
 
 async def test_another_request_under_the_same_name_is_refused(store: RedisStore) -> None:
@@ -182,11 +207,15 @@ async def test_a_command_is_replayed_by_the_state(store: RedisStore) -> None:
 
 
 async def test_a_mute_of_a_call_to_come_stays_pending(store: RedisStore) -> None:
-    """The replay of a 202 is a 202 while the call may still begin."""
+    """The replay of a 202 is a 202 while the call may still begin and the hold stands."""
     async with opened(store, "a") as shop:
         ask = shop.ask("x", once=NAMED).mute(where=Where(extension="8856", call_status=(CallStatus.NEXT,)))
         assert (await shop.service.mute(ask)).pending
         assert (await shop.service.mute(ask)).pending
+        await shop.service.mute(replace(ask, hold="other", once=None))
+        await shop.service.unmute(shop.ask("x").unmute())
+        with pytest.raises(Failure, match="idempotency-conflict"):
+            await shop.service.mute(ask)
 
 
 async def test_a_name_whose_redaction_is_gone_is_still_taken(store: RedisStore) -> None:
