@@ -1,4 +1,5 @@
-"""Where a gateway dies: named places in the product, at which a process that is armed for one ends itself by SIGKILL.
+"""Where a gateway dies: named places in the product, at which a process that is armed for one ends itself by SIGKILL,
+or stands still by SIGSTOP until somebody lets it go on.
 
 The product knows nothing of it: its functions are wrapped, in a process of the tests only. A place whose function
 is renamed or not passed any more shows, because nobody dies there.
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import BytesPayload
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -29,6 +32,7 @@ class When(enum.StrEnum):
     BYTE = "byte"  # the first byte of it is on the wire
     SENT = "sent"  # all of it is, and nobody has waited for the answer
     AFTER = "after"
+    STOPPED = "stopped"  # before, and only for as long as somebody wants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,8 @@ def _places() -> dict[str, Place]:
     for action in ("mute", "unmute"):
         add(f"command.{action}", "gateway.line:Line.apply", *both, only=_action(action))
     add("command", "aiohttp.http_writer:StreamWriter._writelines", When.BYTE, When.SENT, only=_to_vendor)
+    add("send", "aiohttp:ClientRequest.send", When.STOPPED, only=_resumes)
+    add("body", "aiohttp:ClientRequest.write_bytes", When.STOPPED, only=_resumes)
     add("evidence", "gateway.line:Line.observe", *both)
     add("answer.mute", "gateway.service:Service.mute", *both)
     add("answer.unmute", "gateway.service:Service.unmute", *both)
@@ -114,6 +120,10 @@ def _of_call(response: Any) -> bool:  # noqa: ANN401 -- as above
 
 def _to_vendor(_: object, chunks: Any, **__: object) -> bool:  # noqa: ANN401 -- the library's
     return bytes(b"".join(chunks)).startswith(b"POST /verba") and b"mute=" in b"".join(chunks)
+
+
+def _resumes(request: Any, *_: object) -> bool:  # noqa: ANN401 -- the library's
+    return isinstance(request.body, BytesPayload) and "mute=0" in request.body.decode()
 
 
 PLACES = _places()
@@ -158,6 +168,9 @@ def _awaited(original: Callable[..., Any], place: Place, passing: _Passing) -> C
         here = place.only(*arguments, **named) and passing.is_last()
         if here and place.when is When.BEFORE:
             die()
+        if here and place.when is When.STOPPED:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return await original(*arguments, **named)
         try:
             value = await original(*arguments, **named)
         except Exception:

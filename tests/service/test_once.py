@@ -43,7 +43,7 @@ async def test_a_mute_is_run_once_and_told_as_it_is_now(store: RedisStore) -> No
 
 async def test_a_replayed_mute_is_not_done_by_what_another_client_holds(store: RedisStore) -> None:
     """The client muted both and has ended that; another one's hold keeps one party silent, so the call is protected.
-    The replay is a conflict all the same, as it is once that other hold is for both; not once its own is there again."""
+    The replay is a conflict all the same, also once that hold is for both; not once its own is there again."""
     async with opened(store, "a") as shop:
         recorder = shop.recorders["a"]
         recorder.calls["x"] = Parties.NONE
