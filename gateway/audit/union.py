@@ -31,6 +31,12 @@ def is_journal(path: Path) -> bool:
     return any(_files(path)) if path.is_dir() else _FILE.fullmatch(path.name) is not None
 
 
+def journal_in(path: Path) -> Path | None:
+    """The journal that is meant: `path` itself, or what a gateway whose `store.directory` it is has in it; None where
+    there is none."""
+    return next((one for one in (path, path / "journal") if one.exists() and is_journal(one)), None)
+
+
 def _files(path: Path) -> list[Path]:
     each = path.iterdir() if path.is_dir() else [path]
     return sorted(one for one in each if _FILE.fullmatch(one.name))

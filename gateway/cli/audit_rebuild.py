@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from gateway.audit.entry import Entry, EntryType
 from gateway.audit.leavings import journaled, logged
 from gateway.audit.rebuild import Rebuild
+from gateway.audit.union import journal_in
 from gateway.cli import config, operator
 from gateway.cli.audit_export import output, until
 from gateway.cli.exits import FINE, USAGE, WRONG
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         for log in arguments.logs:
             rebuild.take(logged(log))
         for journal in journals:
-            rebuild.take(journaled(journal, keyring))
+            rebuild.take(journaled(journal_in(journal) or journal, keyring))
         count = _write(rebuild, file)
     return _told(rebuild, count)
 

@@ -11,7 +11,7 @@ from gateway.audit.archive import ArchiveVerifier
 from gateway.audit.entry import EntryType
 from gateway.audit.files import verify_file, whole
 from gateway.audit.manifest import manifests
-from gateway.audit.union import is_journal, read_all
+from gateway.audit.union import is_journal, journal_in, read_all
 from gateway.cli import config, loop, operator
 from gateway.cli.audit_export import written_down
 from gateway.cli.exits import FINE, USAGE, WRONG
@@ -41,7 +41,7 @@ def add(verbs: Any) -> None:  # noqa: ANN401 -- argparse has no public name for 
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="the gateway's log: its seals must agree, too")
     parser.add_argument(
-        "--journal", type=Path, action="append", metavar="DIR", help="what it says the store took must be there"
+        "--journal", type=Path, action="append", metavar="DIR", help="what it says the store took must be there (also store.directory)"
     )
     parser.add_argument("--pin", metavar="HASH", help="an archive must have what audit archive said then")
     parser.set_defaults(run=run)
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         if path is not None and not path.exists():
             sys.stderr.write(f"{path}: no such file\n")
             return USAGE
-    if (wrong := _usage(file, journals, arguments.pin)) is not None:
+    if (wrong := _usage(file, journals, arguments.pin) or _no_journal(journals)) is not None:
         sys.stderr.write(f"{wrong}\n")
         return USAGE
     keyring = access.keyring(settings.audit)
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     witnesses = Witnesses()
     if arguments.log:
         witnesses.read_log(arguments.log)
-    witnesses.read_journals(journals, keyring)
+    witnesses.read_journals([journal_in(path) or path for path in journals], keyring)
     if file is None:
         return told(loop.run(_live(settings, witnesses)))
     return told(_kept(file, keyring, witnesses, arguments.pin or ""))
@@ -72,6 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _journal(path: Path) -> bool:
     return is_journal(path) and not (path.is_dir() and manifests(path))
+
+
+def _no_journal(journals: list[Path]) -> str | None:
+    """Held against nothing everything agrees, so that nothing must not be taken for a journal."""
+    return next((f"{path}: no journal there" for path in journals if journal_in(path) is None), None)
 
 
 def _usage(file: Path | None, journals: list[Path], pin: str | None) -> str | None:

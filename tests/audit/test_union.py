@@ -16,7 +16,7 @@ from gateway.audit.files import verify_file
 from gateway.audit.findings import Kind
 from gateway.audit.keyring import Keyring
 from gateway.audit.note import Ack
-from gateway.audit.union import Journals, is_journal, read_all
+from gateway.audit.union import Journals, is_journal, journal_in, read_all
 from gateway.cli.witnesses import Witnesses, due_in_file
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ async def test_a_journal_is_whole(tmp_path: Path) -> None:
     assert is_journal(journal[0])
     assert not is_journal(tmp_path / "0.lock")
     assert not is_journal(tmp_path.parent)
+    assert journal_in(tmp_path) == tmp_path
+    assert journal_in(journal[0]) == journal[0]
+    assert journal_in(tmp_path.parent) is None
+    tmp_path.rename(tmp_path.with_name("journal"))
+    assert journal_in(tmp_path.parent) == tmp_path.with_name("journal")
 
 
 @pytest.mark.pci("10.3")

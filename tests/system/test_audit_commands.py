@@ -71,9 +71,10 @@ def held_against_the_journal(directory: Path, file: Path) -> None:
     assert kept.stdout.startswith("whole: a journal of "), kept.stdout
     assert kept.returncode == 0
     for words in ((str(file),), ()):
-        union = audit(directory, "verify", *words, "--journal", str(journal))
-        assert union.returncode == 0, union.stdout
-        assert "note: the journals know the place of " in union.stdout
+        for place in (journal, journal.parent):
+            union = audit(directory, "verify", *words, "--journal", str(place))
+            assert union.returncode == 0, union.stdout
+            assert "note: the journals know the place of " in union.stdout
     (line, *_) = sorted(journal.glob("*.jsonl"))
     was = line.read_bytes()
     line.write_bytes(was.replace(b"demo-call-2", b"demo-call-3", 1))
@@ -261,7 +262,7 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(
 
 def test_what_cannot_be_meant_is_a_usage_error(directory: Path) -> None:
     """A time that ends before it begins, a pin for what is no archive or that is no hash, a journal held against itself
-    or beside a selection, an export out of a pipe."""
+    or beside a selection, a place without one, an export out of a pipe."""
     configured(directory)
     wrong = audit(directory, "export", "--since", "2026-11-02", "--until", "2026-10-31")
     assert (wrong.returncode, wrong.stderr) == (2, "--since must be before --until\n")
@@ -270,6 +271,7 @@ def test_what_cannot_be_meant_is_a_usage_error(directory: Path) -> None:
     (journal / "0-0000000000000001.jsonl").touch()
     (directory / "trail.jsonl").touch()
     os.mkfifo(directory / "pipe")
+    (directory / "empty").mkdir()
     for words in (
         (str(directory / "pipe"),),
         ("--pin", "0" * 64),
@@ -277,5 +279,8 @@ def test_what_cannot_be_meant_is_a_usage_error(directory: Path) -> None:
         (str(directory), "--pin", "x"),
         (str(journal), "--journal", str(journal)),
         ("--journal", str(directory / "none")),
+        ("--journal", str(directory / "empty")),
+        ("--journal", str(directory / "trail.jsonl")),
     ):
         assert audit(directory, "verify", *words).returncode == 2, words
+    assert audit(directory, "verify", "--journal", "empty").stderr == "empty: no journal there\n"
