@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.audit import seal
+from gateway.audit.archive import ArchiveVerifier
 from gateway.audit.buckets import parsed
 from gateway.audit.files import blocks, last_line, rebuilt_of, seals_of
 from gateway.audit.verify import Verifier
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.audit.export import Hole, Seals
     from gateway.audit.findings import Verdict
     from gateway.audit.keyring import Keyring
+    from gateway.audit.seal import Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,18 @@ class Prover:
                 return Proof(proven=False, text="the export is a selection: whole buckets are needed")
             return self.judged((self._own(block) for block in blocks(file, length)), seals, rebuilt=rebuilt_of(last))
 
+    def archive(self, path: Path) -> Proof:
+        """In an archive, all of which is verified, and sealed. `OSError` when it cannot be read."""
+        verifier, found = ArchiveVerifier(directory=path, keyring=self._keyring), b""
+        for line in verifier.lines():
+            found = found or self._line(line)
+        verdict, ends = verifier.outcome, verifier.ends
+        if not found and verdict.whole:
+            return Proof(
+                proven=False, text=f"{self._where} is not in this archive, which ends at checkpoint {ends.number}"
+            )
+        return self._proof(found, verdict, ends.heads, ends.number)
+
     async def needed(self, all_blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """What of these blocks is of the bucket."""
         async for block in all_blocks:
@@ -71,29 +85,30 @@ class Prover:
         for block in own:
             verifier.feed(block)
             found = found or self._line(block)
-        return self._proof(found, verifier.close(), seals)
+        number = seal.read(seals.newest).number if seals.newest is not None else 0
+        return self._proof(found, verifier.close(), seals.heads if number else {}, number)
+
+    @property
+    def _where(self) -> str:
+        return f"number {self._place.seq} of bucket {self._place.bucket}"
 
     def _line(self, block: bytes) -> bytes:
         prefix = b'{"bucket":%d,"seq":%d,' % (self._place.bucket, self._place.seq)
         return next((line for line in block.splitlines(keepends=True) if line.startswith(prefix)), b"")
 
-    def _proof(self, line: bytes, verdict: Verdict, seals: Seals) -> Proof:
-        place = self._place
-        where = f"number {place.seq} of bucket {place.bucket}"
-        found = parsed(line)
+    def _proof(self, line: bytes, verdict: Verdict, heads: Mapping[int, Head], number: int) -> Proof:
+        """`heads` are those that the checkpoint of this number sealed."""
+        place, where, found = self._place, self._where, parsed(line)
         if found is None:
             return Proof(proven=False, text=f"there is no {where}")
         entry = orjson.loads(line)
         wrong = [one for one in verdict.findings if one.bucket in {None, place.bucket}]
+        wrong = wrong or list(verdict.findings if verdict.wrong > len(verdict.findings) else ())
         if found[3].decode() != place.link:
             return Proof(proven=False, text=f"{where} is another entry", entry=entry)
         if wrong:
             return Proof(proven=False, text=f"the trail is not whole there: {wrong[0].text()}", entry=entry)
-        return self._sealed(where, entry, seals)
-
-    def _sealed(self, where: str, entry: dict[str, Any], seals: Seals) -> Proof:
-        head = seals.heads.get(self._place.bucket)
-        if seals.newest is None or head is None or head.seq < self._place.seq:
+        head = heads.get(place.bucket)
+        if head is None or head.seq < place.seq:
             return Proof(proven=False, text=f"{where} is there, and not sealed yet", entry=entry)
-        number = seal.read(seals.newest).number
         return Proof(proven=True, text=f"{where} is there, sealed by checkpoint {number} at the latest", entry=entry)

@@ -41,7 +41,11 @@ def add(verbs: Any) -> None:  # noqa: ANN401 -- argparse has no public name for 
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="the gateway's log: its seals must agree, too")
     parser.add_argument(
-        "--journal", type=Path, action="append", metavar="DIR", help="what it says the store took must be there (also store.directory)"
+        "--journal",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="what it says the store took must be there (also store.directory)",
     )
     parser.add_argument("--pin", metavar="HASH", help="an archive must have what audit archive said then")
     parser.set_defaults(run=run)

@@ -62,11 +62,16 @@ async def test_a_journal_is_whole(tmp_path: Path) -> None:
     assert is_journal(journal[0])
     assert not is_journal(tmp_path / "0.lock")
     assert not is_journal(tmp_path.parent)
-    assert journal_in(tmp_path) == tmp_path
-    assert journal_in(journal[0]) == journal[0]
+
+
+async def test_a_journal_is_found(tmp_path: Path) -> None:
+    """Itself, one of its files, and the directory that a gateway has it in; elsewhere is none."""
+    await filled(tmp_path / "journal")
+    (one, *_) = files(tmp_path / "journal", "0-*.jsonl")
+    assert journal_in(tmp_path) == journal_in(tmp_path / "journal") == tmp_path / "journal"
+    assert journal_in(one) == one
     assert journal_in(tmp_path.parent) is None
-    tmp_path.rename(tmp_path.with_name("journal"))
-    assert journal_in(tmp_path.parent) == tmp_path.with_name("journal")
+    assert journal_in(tmp_path / "none") is None
 
 
 @pytest.mark.pci("10.3")

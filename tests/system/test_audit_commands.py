@@ -16,6 +16,8 @@ import pytest
 import yaml
 from processes import ask, run, sandbox
 
+from gateway.audit.answer import compared
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Mapping
@@ -196,6 +198,77 @@ def test_an_archive_and_what_is_old(directory: Path) -> None:
     assert audit(directory, "verify", archive).returncode == 1
     (directory / "archive" / "00000001.manifest.json").write_bytes(b"{}")
     assert audit(directory, "archive", archive).returncode == 1
+
+
+def answers_of(process: Process) -> list[Mapping[str, Any]]:
+    """Of every method, in an order in which each finds something."""
+    url = f"{process.said['base_url']}/v1/calls/demo-call/redaction"
+    asked: list[tuple[str, str, Any]] = [
+        ("PUT", "", {}),
+        ("PUT", "", {"hold": "other", "parties": "both"}),
+        ("GET", "", None),
+        ("GET", "?refresh=true", None),
+        ("GET", "?include=audit", None),
+        ("POST", "", {"action": "mute"}),
+        ("POST", "", {"action": "keep"}),
+        ("GET", "", None),
+        ("DELETE", "?hold=other", None),
+        ("DELETE", "", None),
+        ("DELETE", "", None),
+        ("GET", "", None),
+        ("POST", "", {"action": "stop"}),
+        ("POST", "", {"action": "start"}),
+        ("POST", "", {"action": "mute"}),
+        ("POST", "", {"action": "unmute"}),
+        ("GET", "?refresh=true", None),
+    ]
+    replies = [ask(method, url + query, key=process.said["key"], body=body).json for method, query, body in asked]
+    return [found for one in replies if (found := one.get("redaction") or one).get("audit")]
+
+
+def test_an_answer_is_what_its_entry_says(directory: Path) -> None:
+    """Real answers of every method agree with their entries. One is proven by an archive, also one that ends after it;
+    one that was edited is not, nor is any by an archive that ends before or that somebody has changed."""
+    archive, empty, paper = directory / "archive", directory / "empty", directory / "answer.json"
+    empty.mkdir()
+    with sandbox(directory / "data") as process:
+        configured(directory)
+        answers = answers_of(process)
+        place = [(one["audit"]["bucket"], one["audit"]["seq"]) for one in answers]
+        proof = audit(directory, "archive", str(archive))
+        paper.write_bytes(orjson.dumps(answers[0]))
+        for _ in range(60):
+            if (proof := audit(directory, "prove", str(paper), str(archive))).returncode == 0:
+                break
+            mute(process)  # until what is new is sealed
+            audit(directory, "archive", str(archive))
+        assert proof.returncode == 0, proof.stdout + proof.stderr
+        export = audit(directory, "export")
+        process.stop()
+    assert len(answers) > 12
+    there = {(one["bucket"], one["seq"]): one for one in entries(export.stdout)[:-1]}
+    for answer, at in zip(answers, place, strict=True):
+        found = compared(answer, there[at])
+        assert found.wrong == [], (answer, there[at])
+        assert "call_id" in found.same
+    (line,) = (line for line in proof.stdout.splitlines() if line.startswith("the entry says so, too: "))
+    assert {"call_id", "version", "exposure_ms", "protected", "recorders"} <= {*line.partition(": ")[2].split(", ")}
+    edits: list[tuple[dict[str, Any], Path, str]] = [
+        ({"call_id": "demo-call-2"}, archive, 'call_id: the answer says "demo-call-2", the entry "demo-call"'),
+        ({"exposure_ms": 0}, archive, "exposure_ms: "),
+        ({"audit": {**answers[0]["audit"], "seq": 10**6}}, archive, "is not in this archive"),
+        ({"audit": {**answers[0]["audit"], "hash": "0" * 64}}, archive, "is another entry"),
+    ]
+    for change, file, said in edits:
+        paper.write_bytes(orjson.dumps({**answers[0], **change}))
+        wrong = audit(directory, "prove", str(paper), str(file))
+        assert wrong.returncode == 1, wrong.stdout
+        assert "NOT PROVEN" in wrong.stdout
+        assert said in wrong.stdout
+    paper.write_bytes(orjson.dumps(answers[0]))
+    assert audit(directory, "prove", str(paper), str(empty)).returncode == 2
+    (archive / "00000001.entries.jsonl.gz").write_bytes(b"")
+    assert audit(directory, "prove", str(paper), str(archive)).returncode == 1
 
 
 def test_another_key_verifies_nothing(directory: Path) -> None:
