@@ -47,6 +47,7 @@ NOW = (
 ELSEWHERE = {
     "RedactionVerificationFailed": "it is looked for once a minute; tests/ledger/test_verified.py",
     "RedactionSealStale": "two minutes",
+    "RedactionLongExposure": "a mute of more than five seconds; what it reckons with is asked for here",
     "RedactionClockSkew": "two machines; tests/store/test_skew.py",
     "RedactionStoreSlow": "a hundred slow commands; how long they take is a panel",
     "RedactionPodsMissing": "Kubernetes tells it",
@@ -227,6 +228,9 @@ async def _alerts_see_it(prometheus: Prometheus) -> None:
     assert [rule for rule in rules if rule["health"] != "ok"] == []
     alerts = [rule for rule in rules if rule["type"] == "alerting"]
     blind = {rule["name"] for rule in alerts if not await prometheus.values(rule["query"])}
+    assert await prometheus.values(
+        'redaction_exposure_seconds_count - ignoring(le) redaction_exposure_seconds_bucket{le="5.0"}'
+    )
     assert blind <= ELSEWHERE.keys() <= {rule["name"] for rule in alerts}
 
 

@@ -47,6 +47,14 @@ def slow(quick: str, every: str) -> Series:
     return {f'store_request_seconds_bucket{{{HERE},le="{bound}"}}': values for bound, values in bounds.items()}
 
 
+def exposed(every: str, quick: str) -> Series:
+    """Mutes of one pod, all of them and those within five seconds."""
+    return {
+        **gauge("redaction_exposure_seconds_count", every),
+        **gauge("redaction_exposure_seconds_bucket", quick, ',le="5.0"'),
+    }
+
+
 def pods(available: str) -> Series:
     """Of three."""
     which = 'namespace="desk",statefulset="eu-redaction-gateway"'
@@ -112,6 +120,19 @@ CASES = (
         at="30s",
         fires=gauge("redaction_oldest_unprotected_seconds", "0 2 5.5"),
         quiet={"five seconds": gauge("redaction_oldest_unprotected_seconds", "0 2 5")},
+    ),
+    Case(
+        alert="RedactionLongExposure",
+        severity="warning",
+        at="7m",
+        fires=exposed("0x20 7x20", "0x20 6x20"),
+        quiet={
+            "quick ones": exposed("0 0 0 7 7x20", "0 0 0 7 7x20"),
+            "long ago, and many quick ones now": exposed("1x4 1001x20", "0x4 1000x20"),
+            "a start": exposed("_x4 5x20", "_x4 4x20"),
+            "a pod that is new": exposed("9x4 0x20", "3x4 0x20"),
+        },
+        ended={"over for more than five minutes": exposed("0 0 7x40", "0 0 6x40")},
     ),
     Case(
         alert="RedactionDrift",
