@@ -64,6 +64,14 @@ config.store.url: from-secret, for valkey.enabled
 {{- if and .Values.valkey.enabled (not .Values.valkey.passwordSecret) }}
 valkey.passwordSecret: the Secret with VALKEY_PASSWORD
 {{- end }}
+{{- if .Values.archive.enabled }}
+{{- if not .Values.archive.claim }}
+archive.claim: the PersistentVolumeClaim that the archive is on
+{{- end }}
+{{- if $embedded }}
+archive.enabled: not with the embedded store, which no other pod reaches: run audit archive in its pod
+{{- end }}
+{{- end }}
 {{- if eq (int $config.listen.port) (int $config.listen.admin_port) }}
 config.listen.admin_port: another one than config.listen.port
 {{- end }}

@@ -26,16 +26,22 @@ def gateway(found: Sequence[Object]) -> Object:
     return workload
 
 
+def _templates(found: Iterable[Object]) -> list[Object]:
+    """What pods are made from, and pods."""
+    found = list(found)
+    made = [item["spec"]["template"] for item in of_kind(found, "StatefulSet", "Deployment", "DaemonSet")]
+    timed = [item["spec"]["jobTemplate"]["spec"]["template"] for item in of_kind(found, "CronJob")]
+    return [*made, *timed, *of_kind(found, "Pod")]
+
+
 def pods(found: Iterable[Object]) -> list[Object]:
     """The pods' specifications."""
-    made = [item["spec"]["template"]["spec"] for item in of_kind(found, "StatefulSet", "Deployment", "DaemonSet")]
-    return [*made, *(item["spec"] for item in of_kind(found, "Pod"))]
+    return [item["spec"] for item in _templates(found)]
 
 
 def pod_labels(found: Iterable[Object]) -> dict[str, Mapping[str, str]]:
     """The labels of every pod there will be, by its component."""
-    made = [item["spec"]["template"]["metadata"]["labels"] for item in of_kind(found, "StatefulSet", "Deployment")]
-    every = [*made, *(item["metadata"]["labels"] for item in of_kind(found, "Pod"))]
+    every = [item["metadata"]["labels"] for item in _templates(found)]
     return {labels[COMPONENT]: labels for labels in every}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from looks import component, gateway, pods
+from looks import component, containers, gateway, pods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,17 @@ FAULTS: dict[str, tuple[str, Callable[[list[Object]], object]]] = {
     "disk of the host": ("security", lambda f: _pod(f)["volumes"].append({"name": "x", "hostPath": {"path": "/"}})),
     "port of the host": ("security", lambda f: _container(f)["ports"][0].update(hostPort=8080)),
     "unsafe test pod": ("security", lambda f: kind(f, "Pod", "test")["spec"].pop("securityContext")),
+    "unsafe archive": ("security", lambda f: pods([kind(f, "CronJob", "archive")])[0].pop("securityContext")),
+    "archive in the pod": (
+        "promise",
+        lambda f: pods([kind(f, "CronJob", "archive")])[0]["volumes"][-1].pop("persistentVolumeClaim"),
+    ),
+    "two archives at once": (
+        "promise",
+        lambda f: kind(f, "CronJob", "archive")["spec"].update(concurrencyPolicy="Allow"),
+    ),
+    "archive without secrets": ("promise", lambda f: containers(kind(f, "CronJob", "archive"))[0]["env"].pop()),
+    "archive without a policy": ("promise", lambda f: f.remove(kind(f, "NetworkPolicy", "archive"))),
     "misspelt field": ("schema", lambda f: _container(f).update(livenessprobe={})),
     "text for a number": ("schema", lambda f: gateway(f)["spec"].update(replicas="three")),
     "port without number": ("schema", lambda f: kind(f, "Service")["spec"]["ports"][0].pop("port")),

@@ -133,16 +133,18 @@ def _secrets_only_by_reference(found: Sequence[Object]) -> Iterator[str]:
 
 def _the_images_user_may_read_and_write(found: Sequence[Object]) -> Iterator[str]:
     """Secrets and volumes belong to root and the pod's group."""
-    for pod in pods([gateway(found), *of_kind(found, "Pod")]):
+    for pod in pods([gateway(found), *of_kind(found, "Pod", "CronJob")]):
         context = pod.get("securityContext", {})
         if [context.get(name) for name in ("runAsUser", "runAsGroup", "fsGroup")] != [USER] * 3:
             yield "the user is not the image's, or may not read what is mounted"
 
 
 def _what_is_mounted_is_followed(found: Sequence[Object]) -> Iterator[str]:
-    for workload in of_kind(found, "StatefulSet", "Pod"):
-        volumes = {volume["name"] for volume in pods([workload])[0].get("volumes", [])}
-        claims = {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
+    for workload in of_kind(found, "StatefulSet", "Pod", "CronJob"):
+        made = pods([workload])[0].get("volumes", [])
+        volumes = {volume["name"] for volume in made if "persistentVolumeClaim" not in volume}
+        claims = {volume["name"] for volume in made} - volumes
+        claims |= {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
         used = mounts(workload)
         if {mount["name"] for mount in used} != volumes | claims:
             yield f"{workload['metadata']['name']}: volumes and mounts differ"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from looks import chosen, component, containers, gateway, named_ports, of_kind
+from looks import chosen, component, containers, env, gateway, named_ports, of_kind, pods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,8 +50,26 @@ def _nothing_is_allowed_by_silence(found: Sequence[Object]) -> Iterator[str]:
                     yield f"{name} opens the whole internet"
     if policies:
         covered = {name for policy in policies for name in chosen(policy["spec"]["podSelector"], found)}
-        if not {"gateway", "test"} <= covered or ("valkey" in chosen({}, found)) != ("valkey" in covered):
+        if covered != chosen({}, found):
             yield "not every pod has a policy"
+
+
+def _the_archive_grows(found: Sequence[Object]) -> Iterator[str]:
+    """One run at a time, on an operator's volume, with the gateway's keys; it speaks to the store alone."""
+    for job in of_kind(found, "CronJob"):
+        (pod,), (container,) = pods([job]), containers(job)
+        claims = {one["name"] for one in pod["volumes"] if one.get("persistentVolumeClaim", {}).get("claimName")}
+        if [one["mountPath"] for one in container["volumeMounts"] if one["name"] in claims] != container["args"][2:3]:
+            yield "the archive is gone with the pod"
+        if job["spec"].get("concurrencyPolicy") != "Forbid":
+            yield "two add to one archive at a time"
+        (served,) = containers(gateway(found))
+        if (container["image"], env(container)) != (served["image"], env(served)):
+            yield "it is another version, or has other secrets"
+        for policy in of_kind(found, "NetworkPolicy"):
+            taken = chosen(policy["spec"]["podSelector"], found)
+            if "archive" in taken and (taken != {"archive"} or policy["spec"].get("ingress")):
+                yield "the archive's pod may be asked, or may ask as others do"
 
 
 def _callers_come_through_tls(found: Sequence[Object]) -> Iterator[str]:
@@ -140,6 +158,7 @@ def _what_comes_from_elsewhere_arrives(found: Sequence[Object]) -> Iterator[str]
 PROMISES: tuple[Promise, ...] = (
     _services_lead_to_the_gateway,
     _nothing_is_allowed_by_silence,
+    _the_archive_grows,
     _callers_come_through_tls,
     _drains_and_load_are_answered,
     _every_pod_is_counted_once,

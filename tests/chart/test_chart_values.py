@@ -9,9 +9,11 @@ import pytest
 import yaml
 from charts import CHART, ROOT, SETS, changed, configuration, from_tree, objects, one, rendered, values
 from config_schema import FROM_SECRET, renewed, text, written
-from looks import gateway
+from looks import chosen, containers, gateway, of_kind
+from verdicts import JUDGES
 
 from gateway import mistakes
+from gateway.cli.main import _parser
 from gateway.settings import Audit, Listen, Policy, Section, Settings, Store
 
 if TYPE_CHECKING:
@@ -130,9 +132,26 @@ def test_a_store_for_one_pod_is_left_to_one(tmp_path: Path) -> None:
         assert "config.store.url: embedded is a store for one pod alone" in ran.err
 
 
+def test_the_archive_is_made_by_the_program_and_reaches_the_store(tmp_path: Path) -> None:
+    """What the CronJob says is a command of ours, which trims when it is told to; the trial's store lets it in. Without
+    being asked for it is not there."""
+    assert of_kind(objects(rendered("trial")), "CronJob") == []
+    for trim in (True, False):
+        ran = from_tree(changed(values("trial"), archive={"enabled": True, "claim": "a", "trim": trim}), tmp_path)
+        found = objects(ran.out)
+        assert {judge: list(sees(found)) for judge, sees in JUDGES.items()} == {judge: [] for judge in JUDGES}
+        (container,) = containers(one(found, "CronJob"))
+        taken = _parser().parse_args(container["args"])
+        assert (str(taken.directory), taken.trim) == ("/archive", trim)
+        peers = one(found, "NetworkPolicy", "valkey")["spec"]["ingress"][0]["from"]
+        assert {name for peer in peers for name in chosen(peer["podSelector"], found)} == {"gateway", "archive"}
+        (_, egress) = one(found, "NetworkPolicy", "archive")["spec"]["egress"]
+        assert chosen(egress["to"][0]["podSelector"], found) == {"valkey"}
+
+
 def test_vendors_ports_are_opened_as_configured() -> None:
     """`allowed_networks` and the URLs of a backend become its rule: hosts as /32 and /128, every port of its URLs."""
-    rules = one(objects(rendered("full")), "NetworkPolicy")["spec"]["egress"]
+    rules = one(objects(rendered("full")), "NetworkPolicy", "gateway")["spec"]["egress"]
     opened = {
         (peer["ipBlock"]["cidr"], port["port"])
         for rule in rules
@@ -183,6 +202,8 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("small", {"secrets__external__enabled": True}, "secrets.external.keys:"),
     ("small", {"secrets__external__enabled": True}, "secrets.external.store:"),
     ("trial", {"valkey__passwordSecret": ""}, "valkey.passwordSecret:"),
+    ("small", {"archive__enabled": True}, "archive.claim:"),
+    ("single", {"archive__enabled": True, "archive__claim": "a"}, "archive.enabled: not with the embedded store"),
     ("trial", {"config__store__url": "embedded"}, "config.store.url: from-secret"),
     ("full", {"metrics__podMonitor__enabled": True}, "metrics.podMonitor.enabled:"),
 ]
@@ -233,6 +254,9 @@ NONSENSE: list[tuple[str, dict[str, Any]]] = [
     ("/config/backends/verba_eu", {"config__backends__verba_eu__base_url": "https://gateway:x@media-repo.example"}),
     ("/config/tracing", {"config__tracing": {"endpoint": "https://gateway:x@collector.example/v1/traces"}}),
     ("/journal/size", {"journal__size": "much"}),
+    ("/archive/schedule", {"archive__schedule": "every night"}),
+    ("/archive/claim", {"archive__claim": "Not_A_Name"}),
+    ("/archive", {"archive__directory": "/archive"}),
     ("/resources/limits", {"resources__limits__memori": "1Gi"}),
     ("/preStopSeconds", {"preStopSeconds": 0}),
     ("/topologySpread/nodes", {"topologySpread__nodes": "Maybe"}),
