@@ -28,6 +28,9 @@
 {{- $config := .Values.config -}}
 {{- $embedded := eq $config.store.url "embedded" -}}
 {{- $policy := .Values.networkPolicy -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" (include "gateway.fullname" .)) }}
+fullnameOverride: {{ include "gateway.fullname" . }}, made from the release's name, cannot be the name of a Service: lower-case letters, digits and - only, a letter in front
+{{- end }}
 {{- if not .Values.image.repository }}
 image.repository: where the image was pushed to
 {{- end }}

@@ -15,6 +15,8 @@ from gateway.settings import Settings
 SCHEMA = Path(__file__).parents[2] / "helm" / "values.schema.json"
 FROM_SECRET = "from-secret"
 
+_TAKEN = r"^/(bin|boot|dev|etc|lib\d*|proc|run|sbin|sys|usr|venv)(/|$)|//|/\.{1,2}(/|$)"
+
 Node = dict[str, Any]
 
 
@@ -55,7 +57,8 @@ def _narrow(definitions: Node, settings: Node) -> None:
     for section in definitions.values():
         for name in {"base_url", "calls_base_url", "endpoint", "jwks"} & section.get("properties", {}).keys():
             section["properties"][name]["not"] = {"pattern": "^[a-z]+://[^/?#]*@"}
-    store["directory"] = {"type": "string", "pattern": r"^/[^\s:]+$", "not": {"pattern": "^/(etc|run)/gateway(/|$)"}}
+    # The journal's volume is mounted there: not over what the image or the node has, and not beside it.
+    store["directory"] = {"type": "string", "pattern": r"^/[^\s:]+$", "not": {"pattern": _TAKEN}}
     for section, name in ((listen, "tls"), (settings["properties"], "tokens"), (settings["properties"], "tracing")):
         section[name]["anyOf"].append({"type": "object", "maxProperties": 0})  # {}: what a null would say
 

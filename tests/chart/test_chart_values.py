@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from charts import CHART, ROOT, SETS, changed, configuration, from_tree, objects, one, rendered, values
+from charts import CHART, ROOT, SETS, changed, configuration, from_tree, objects, one, rendered, run, values
 from config_schema import FROM_SECRET, renewed, text, written
 from looks import chosen, containers, gateway, of_kind
 from verdicts import JUDGES
@@ -239,6 +239,11 @@ NONSENSE: list[tuple[str, dict[str, Any]]] = [
     ("/config/store/url", {"config__store__url": "rediss://store.example?password=x"}),
     ("/config/store/directory", {"config__store__directory": "./data"}),
     ("/config/store/directory", {"config__store__directory": "/run/gateway/data"}),
+    ("/config/store/directory", {"config__store__directory": "/usr/lib"}),
+    ("/config/store/directory", {"config__store__directory": "/venv"}),
+    ("/config/store/directory", {"config__store__directory": "/data/../etc"}),
+    ("/env/0/name", {"env": [{"name": "GATEWAY_STORE__DIRECTORY", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}),
+    ("/store__directory", {"secrets__external__keys": {"store__directory": {"key": "a"}}}),
     ("/config/listen/port", {"config__listen__port": 0}),
     ("/config/listen/workers", {"config__listen__workers": 65}),
     ("/config/listen/admin_host", {"config__listen__admin_host": "127.0.0.1"}),
@@ -266,12 +271,19 @@ NONSENSE: list[tuple[str, dict[str, Any]]] = [
     ("/ingress/hosts/0", {"ingress__hosts": ["https://redaction.example"]}),
     ("/autoscaling/cpuPercent", {"autoscaling__cpuPercent": 150}),
     ("/podDisruptionBudget/maxUnavailable", {"podDisruptionBudget__maxUnavailable": "some"}),
+    ("/podDisruptionBudget/maxUnavailable", {"podDisruptionBudget__maxUnavailable": 0}),
+    ("/podDisruptionBudget/maxUnavailable", {"podDisruptionBudget__maxUnavailable": "0%"}),
+    ("/podDisruptionBudget/maxUnavailable", {"podDisruptionBudget__maxUnavailable": "100%"}),
     ("/networkPolicy/callers/0", {"networkPolicy__callers": [{}]}),
     ("/networkPolicy/store/0", {"networkPolicy__store": [{"ports": [{"port": 6379}]}]}),
     ("/networkPolicy/vendors/0/to", {"networkPolicy__vendors": [{"to": [], "ports": [{"port": 443}]}]}),
     ("/networkPolicy/vendors/0", {"networkPolicy__vendors": [{"to": [{"podSelector": {}}]}]}),
     ("/metrics/dashboards/labels", {"metrics__dashboards__labels": {"grafana_dashboard": 1}}),
     ("/valkey/image", {"valkey__image": "valkey"}),
+    ("/valkey/image", {"valkey__image": "docker.io/valkey/valkey:latest"}),
+    ("/valkey/image", {"valkey__image": "registry.example:5000/valkey"}),
+    ("/fullnameOverride", {"fullnameOverride": "mute.eu"}),
+    ("/nameOverride", {"nameOverride": "mute.eu"}),
     ("/valkey/maxmemory", {"valkey__maxmemory": "256"}),
 ]
 
@@ -284,6 +296,17 @@ def test_nonsense_is_refused(place: str, change: dict[str, Any], tmp_path: Path)
     assert "values don't meet the specifications of the schema" in ran.err
     assert place.rpartition("/")[0] in ran.err
     assert place.rpartition("/")[2] in ran.err
+
+
+def test_a_name_that_no_service_may_have_is_refused() -> None:
+    """Helm takes a dot or a digit in front in the name of a release, Kubernetes does not in that of a Service; another
+    name for the objects helps."""
+    for release in ("mute.eu", "1st"):
+        ran = run("template", release, CHART, "--values", SETS["small"])
+        assert ran.code != 0
+        assert "fullnameOverride: " in ran.err
+        ran = run("template", release, CHART, "--values", SETS["small"], "--set", "fullnameOverride=mute")
+        assert ran.code == 0, ran.err
 
 
 def nodes(node: object, *path: str) -> Iterator[tuple[str, dict[str, Any]]]:
