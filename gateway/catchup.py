@@ -25,7 +25,7 @@ from gateway.model import CallKey, Device, HoldKey
 from gateway.store.contract import Change, Committed, StoreUnavailable, TrailEntry, bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from gateway.audit.device import Trail
     from gateway.audit.note import Note
@@ -268,8 +268,21 @@ def _let_go(entries: Iterable[TrailEntry], local: Local) -> set[HoldKey]:
         return set()
     since = local.missed().at + SKEW_MS
     later = (orjson.loads(entry.entry) for entry in entries if entry.at > since)
-    ended = (one for one in later if one["type"] in _LET_GO and one["node_ms"] > since)
-    return {HoldKey(client=one["client"], name=one["hold"]) for one in ended}
+    ended = [one for one in later if one["type"] in _LET_GO and one["node_ms"] > since]
+    unchanged = {_hold(one) for one in ended if one["type"] == EntryType.UNMUTE_UNCHANGED}
+    return {_hold(one) for one in ended} - (unchanged & _called_off(local))
+
+
+def _called_off(local: Local) -> set[HoldKey]:
+    """Holds whose unmute was called off here, and whose recorders were muted again: that others found no such hold
+    let nobody go."""
+    notes = (pending.note for pending in local.pending)
+    failed = (note for note in notes if orjson.loads(note.entry)["type"] == EntryType.UNMUTE_FAILED)
+    return {HoldKey(client=client, name=name) for note in failed for client, name in note.held}
+
+
+def _hold(entry: Mapping[str, str]) -> HoldKey:
+    return HoldKey(client=entry["client"], name=entry["hold"])
 
 
 async def _unclaimed(_: Redaction) -> int:

@@ -13,13 +13,14 @@ import enum
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gateway.evidence import knowing, protected, recorder_state
+from gateway.evidence import knowing, protected
 from gateway.landing import is_over, landed
 from gateway.meant import awaited, merged, over, told
 from gateway.model import BLAME, Blame, Fault, Order, OrderKind, Parties, Result, union
+from gateway.revision import revised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from gateway.evidence import Policy
     from gateway.model import Hold, HoldKey, Observation, Recorder, Redaction
@@ -43,7 +44,7 @@ def mute(redaction: Redaction, event: MuteAsked) -> Redaction:
     if not redaction.open:
         redaction = _reopened(redaction, event)
     recorders = merged(redaction.recorders, event.recorders, retarget=event.retarget)
-    return _next(
+    return revised(
         redaction,
         replace(
             redaction,
@@ -102,7 +103,7 @@ def unmute(redaction: Redaction, event: UnmuteAsked) -> tuple[Redaction, Step]:
         return redaction, Step.UNCHANGED
     left = tuple(hold for hold in redaction.holds if hold.key not in drops)
     if left and union(left) == redaction.wanted:
-        return _next(redaction, replace(redaction, holds=left), event.at), Step.DROPPED
+        return revised(redaction, replace(redaction, holds=left), event.at), Step.DROPPED
     order = Order(op=event.op, kind=_kind(event, left), drops=drops, lands_before=event.lands_before)
     return _ordered(redaction, order, event.at), Step.ORDERED
 
@@ -121,7 +122,7 @@ def _ordered(redaction: Redaction, order: Order, at: int) -> Redaction:
         loose_revision=redaction.revision + 1,
         ordered_at=max(redaction.ordered_at, at),
     )
-    return _next(redaction, after, at)
+    return revised(redaction, after, at)
 
 
 def start(redaction: Redaction, *, op: str, at: int, lands_before: int) -> Redaction:
@@ -154,7 +155,7 @@ def learn(redaction: Redaction, event: Reported, *, policy: Policy) -> Redaction
         after = replace(after, exposure_ms=max(0, event.at - after.requested_at))
     if over(after, event.at):
         after = replace(after, holds=(), order=None, closed_at=event.at)
-    return _next(redaction, after, event.at)
+    return revised(redaction, after, event.at)
 
 
 def _learned(redaction: Redaction, event: Reported) -> Redaction:
@@ -205,7 +206,7 @@ def settle(redaction: Redaction, event: OrderReported) -> tuple[Redaction, Settl
     if done:
         left = tuple(hold for hold in after.holds if hold.key not in order.drops)
         after = replace(after, holds=left, closed_at=after.closed_at if left else event.at)
-    return _next(redaction, after, event.at), Settled.DONE if done else Settled.FAILED
+    return revised(redaction, after, event.at), Settled.DONE if done else Settled.FAILED
 
 
 def _all_let_go(redaction: Redaction, order: Order, event: OrderReported) -> bool:
@@ -255,7 +256,7 @@ def witnessed(redaction: Redaction, event: Reported) -> Redaction:
     """What recorders are seen to do after the end of a redaction: shown, and nothing follows from it."""
     if redaction.open or redaction.order is not None:
         return redaction
-    return _next(redaction, _learned(redaction, event), event.at)
+    return revised(redaction, _learned(redaction, event), event.at)
 
 
 def overtaken(redaction: Redaction, event: Reported) -> Redaction:
@@ -263,7 +264,7 @@ def overtaken(redaction: Redaction, event: Reported) -> Redaction:
     if redaction.open or redaction.order is not None:
         return redaction
     after = replace(redaction, recorders=tuple(_silenced(recorder, event) for recorder in redaction.recorders))
-    return redaction if after == redaction else _next(redaction, after, event.at)
+    return redaction if after == redaction else revised(redaction, after, event.at)
 
 
 def _silenced(recorder: Recorder, event: Reported) -> Recorder:
@@ -276,7 +277,7 @@ def _silenced(recorder: Recorder, event: Reported) -> Recorder:
 def undated(redaction: Redaction, *, hold: HoldKey, at: int) -> Redaction:
     """The holder's dated order is used up, whatever comes of it: it is never carried out twice, nor late."""
     holds = tuple(replace(other, resume_at=None) if other.key == hold else other for other in redaction.holds)
-    return _next(redaction, replace(redaction, holds=holds), at)
+    return revised(redaction, replace(redaction, holds=holds), at)
 
 
 def withdraw(redaction: Redaction, *, before: Redaction, hold: HoldKey, at: int) -> Redaction:
@@ -288,7 +289,39 @@ def withdraw(redaction: Redaction, *, before: Redaction, hold: HoldKey, at: int)
     known = {recorder.backend for recorder in (before if before.open else redaction).recorders}
     recorders = tuple(recorder for recorder in redaction.recorders if recorder.backend in known or not left)
     after = replace(redaction, holds=left, recorders=recorders, closed_at=redaction.closed_at if left else at)
-    return _next(redaction, after, at)
+    return revised(redaction, after, at)
+
+
+def stand(redaction: Redaction, *, before: Redaction, drops: Collection[HoldKey], op: str, at: int) -> Redaction:
+    """The unmute `op`, of which nobody knows whether it was taken, is called off: holds that it `drops` stand as they
+    did `before`, also where they are gone by now. Always a new revision: what is still on its way comes too late."""
+    lost = tuple(hold for hold in before.holds if hold.key in drops and not covered(redaction, hold))
+    ours = redaction.order is not None and redaction.order.op == op
+    after = _returned(redaction, before, lost) if lost else redaction
+    return revised(redaction, replace(after, order=None if lost or ours else redaction.order), at)
+
+
+def _returned(redaction: Redaction, before: Redaction, lost: tuple[Hold, ...]) -> Redaction:
+    """What was seen of recorders since proves nothing: they are muted again."""
+    began, holds = redaction if redaction.open else before, redaction.holds
+    for hold in lost:
+        holds = _held(holds, hold)
+    known = merged(redaction.recorders, before.recorders, retarget=False)
+    return replace(
+        redaction,
+        holds=holds,
+        recorders=tuple(replace(recorder, seen=None, fault=None) for recorder in known),
+        requested_at=began.requested_at,
+        exposure_ms=began.exposure_ms,
+        closed_at=None,
+        void=began.void,
+    )
+
+
+def covered(redaction: Redaction, hold: Hold) -> bool:
+    """The hold is there, for everybody that it means."""
+    known = redaction.hold(hold.key)
+    return known is not None and known.parties & hold.parties == hold.parties
 
 
 def loosened(redaction: Redaction, *, before: int, ordered_at: int = 0) -> Redaction:
@@ -303,21 +336,4 @@ def loosened(redaction: Redaction, *, before: int, ordered_at: int = 0) -> Redac
 
 def abandon(redaction: Redaction, *, at: int) -> Redaction:
     """Nobody is left to settle the order: it counts for nothing, the holds stand."""
-    return _next(redaction, replace(redaction, order=None), at)
-
-
-def _next(before: Redaction, after: Redaction, at: int) -> Redaction:
-    """Every change is a revision; one that a reader can see is also a version."""
-    after = replace(after, revision=before.revision + 1)
-    if _visible(before) == _visible(after):
-        return after
-    return replace(after, version=before.version + 1, updated_at=at)
-
-
-def _visible(redaction: Redaction) -> tuple[object, ...]:
-    wanted = redaction.wanted
-    recorders = tuple(
-        (r.backend, recorder_state(r, wanted), r.seen and (r.seen.muted, r.seen.evidence), r.fault)
-        for r in redaction.recorders
-    )
-    return redaction.holds, recorders, redaction.order, redaction.exposure_ms, redaction.requested_at
+    return revised(redaction, replace(redaction, order=None), at)

@@ -35,12 +35,14 @@ from gateway.turns import Turns
 from gateway.view import TrailView
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from gateway.audit.device import Trail
     from gateway.audit.entry import Entry
     from gateway.clock import Clock
     from gateway.evidence import Policy
     from gateway.metrics import Metrics
-    from gateway.model import CallKey
+    from gateway.model import CallKey, HoldKey
     from gateway.store.contract import Store, TrailEntry
 
 _T = TypeVar("_T")
@@ -196,7 +198,7 @@ class Ledger:
             due_at=self._due(after, step.busy_ms) if alive else None,
             keep_ms=None if alive else self._keep_ms,
         )
-        held = _held(redaction, after, described) if described else ()
+        held = _held(redaction, after, described, step.stands) if described else ()
         note = self._note(change, held, needed=step.needed) if entry else None
         return Draft(change=change, outcome=outcome, note=note, written=self._writes(note) if note else None)
 
@@ -333,11 +335,13 @@ class Ledger:
             self._journal.forget(key.tenant, key.call_id)
 
 
-def _held(before: Redaction, after: Redaction, entry: Entry) -> tuple[tuple[str, str], ...]:
+def _held(
+    before: Redaction, after: Redaction, entry: Entry, stands: Collection[HoldKey]
+) -> tuple[tuple[str, str], ...]:
     """The holds that a step took or asked for again, which changes nothing but means that it must be there."""
     asked = (entry.client, entry.hold) if entry.action is Action.MUTE else None
     names = ((hold, (hold.key.client, hold.key.name)) for hold in after.holds)
-    return tuple(name for hold, name in names if hold not in before.holds or name == asked)
+    return tuple(name for hold, name in names if hold not in before.holds or name == asked or hold.key in stands)
 
 
 def _text(entry: bytes) -> str:

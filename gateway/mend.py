@@ -14,7 +14,7 @@ from gateway import decide
 from gateway.decide import MuteAsked
 
 if TYPE_CHECKING:
-    from gateway.model import Hold, HoldKey, Recorder, Redaction
+    from gateway.model import HoldKey, Recorder, Redaction
 
 SKEW_MS = 2_000  # nodes' clocks differ by less
 # A call that was closed longer than this after what was missed is over: its extension may have another one by now.
@@ -49,23 +49,18 @@ def tightens(before: Redaction, after: Redaction) -> bool:
     return (
         after.order is None
         and after.loose_before >= before.loose_before
-        and all(_covered(after, hold) for hold in before.holds)
+        and all(decide.covered(after, hold) for hold in before.holds)
     )
 
 
 def _tightened(current: Redaction, newest: Redaction, missed: Missed) -> Redaction:
     for hold in newest.holds:
-        if hold.key in missed.held and not _covered(current, hold):
+        if hold.key in missed.held and not decide.covered(current, hold):
             event = MuteAsked(
                 at=missed.at, received_at=newest.requested_at, hold=hold, recorders=_unseen(newest.recorders)
             )
             current = decide.loosened(decide.mute(current, event), before=newest.loose_before)
     return current
-
-
-def _covered(redaction: Redaction, hold: Hold) -> bool:
-    known = redaction.hold(hold.key)
-    return known is not None and known.parties & hold.parties == hold.parties
 
 
 def _unseen(recorders: tuple[Recorder, ...]) -> tuple[Recorder, ...]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from gateway.audit.entry import Entry
     from gateway.audit.note import Note
-    from gateway.model import Redaction
+    from gateway.model import HoldKey, Redaction
     from gateway.store.contract import Change
     from gateway.view import Durability, TrailView
 
@@ -38,7 +38,7 @@ class Step(Generic[_T]):
 
     `op` names the step: the same step tried again has the same name and is taken once. `needed`: without the
     store nothing may happen (whatever lets a party be recorded); otherwise it goes on undurable, decided by `alone`
-    where that is another decision.
+    where that is another decision. `stands` are holds that are there after it, whoever has let go of them meanwhile.
     """
 
     op: str
@@ -48,6 +48,7 @@ class Step(Generic[_T]):
     needed: bool = True
     busy_ms: int = 0
     alone: Callable[[Redaction], tuple[Redaction, _T]] | None = None
+    stands: Collection[HoldKey] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from gateway.asks import Control
     from gateway.ledger import Recorded
     from gateway.service.tools import Tools
-    from gateway.view import Document
+    from gateway.view import Document, RecorderView
+
+SENT = "It was sent, and what came of it cannot be written down: treat the call as being recorded."
 
 
 class Controls:
@@ -45,9 +47,12 @@ class Controls:
             claimed = await self._tools.sharing.claimed(begun.redaction, within=STORE_SECONDS)
             results = await self._control_all(ask, recorders, deadline)
             given = Given(action=ask.action, recorders=recorders, results=results, at_revision=claimed.revision)
-            done = await self._finish_control(ask, act, given, claimed)
         except StoreUnavailable:
             raise Failure(Code.STORE_UNAVAILABLE, "The command cannot be written down, so it is not given.") from None
+        try:
+            done = await self._finish_control(ask, act, given, claimed)
+        except StoreUnavailable:
+            raise Failure(Code.RECORDER_UNCONFIRMED, SENT, recorders=self._views(ask, given, claimed)) from None
         await self._tools.claims.release(
             ask.key,
             held.own,
@@ -132,10 +137,13 @@ class Controls:
         if done.outcome:
             outcomes = {name: control_outcome(result) for name, result in given.results.items()}
             return Answer(document=with_outcomes(self._shown(given, done), ask.action, outcomes))
-        views = tuple(control_view(ask, r, given.results[r.backend], done.redaction.wanted) for r in given.recorders)
+        views = self._views(ask, given, done.redaction)
         failed = with_results(given.recorders, given.results)
         view = self._tools.document(done) if done.redaction.open else None
         raise failure(done.redaction, failed, view, views=views)
+
+    def _views(self, ask: Control, given: Given, redaction: Redaction) -> tuple[RecorderView, ...]:
+        return tuple(control_view(ask, r, given.results[r.backend], redaction.wanted) for r in given.recorders)
 
     def _shown(self, given: Given, done: Recorded[bool]) -> Document:
         """`state` follows the recorders that are shown; another call's silence protects nobody."""

@@ -17,7 +17,7 @@ from gateway.service.sharing import Sharing
 from gateway.view import document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from gateway.asks import Ask, Control, Mute
     from gateway.audit.entry import Entry, EntryType
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.evidence import Policy
     from gateway.ledger import Ledger, Recorded
     from gateway.metrics import Metrics
-    from gateway.model import CallKey, Redaction, Result, Target
+    from gateway.model import CallKey, HoldKey, Redaction, Result, Target
     from gateway.recorders import Recorders
     from gateway.routing import Route
     from gateway.service.claims import ClaimBook
@@ -164,6 +164,7 @@ class Tools:
         needed: bool = True,
         busy_ms: int = 0,
         alone: Callable[[Redaction], tuple[Redaction, _T]] | None = None,
+        stands: Collection[HoldKey] = (),
     ) -> Recorded[_T]:
         def describe(before: Redaction, after: Redaction, outcome: _T) -> Entry | None:
             word = kind(outcome)
@@ -177,6 +178,7 @@ class Tools:
             needed=needed,
             busy_ms=busy_ms,
             alone=alone,
+            stands=stands,
         )
         recorded = await self.ledger.step(key, step)
         self.listening.saw(recorded.redaction)

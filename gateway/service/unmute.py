@@ -14,7 +14,7 @@ from gateway.decide import OrderReported, Reported, Settled, UnmuteAsked
 from gateway.describe import Act
 from gateway.model import Action, Fault, HoldKey, OrderKind, Parties, Recorder, Result
 from gateway.service.problems import failure, not_found, require_known, with_results
-from gateway.service.sharing import LANDS_SECONDS
+from gateway.service.sharing import LANDS_SECONDS, MUTE_STORE_SECONDS
 from gateway.service.tools import STORE_SECONDS
 from gateway.store.contract import StoreUnavailable
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.service.tools import Tools
 
 REVERTED = "It has not happened: the redaction stands, and whatever had resumed is muted again. Repeat it."
+STANDS = "It has not happened: the hold stands. Repeat it."
 UNSENT = "It has not happened: nothing was sent, the redaction stands. Repeat it."
 OVERTAKEN_SECONDS = 0.05  # between two looks at what became of the newer order
 REVERT_SECONDS = 1.0  # least time for muting again after an unmute that failed
@@ -50,15 +51,27 @@ class Unmutes:
             raise Failure(Code.STORE_UNAVAILABLE, "The order cannot be written down, so it is not given.") from None
 
     async def _begin_unmute(self, ask: Unmute, act: Act) -> Recorded[decide.Step]:
+        decided: list[tuple[Redaction, decide.Step]] = []
+
         def begin(redaction: Redaction) -> tuple[Redaction, decide.Step]:
             require_known(redaction)
             self._tools.require_version(ask, redaction)
-            return decide.unmute(_on_its_date(ask, redaction), self._unmute_asked(ask, act))
+            known = _on_its_date(ask, redaction)
+            after, step = decide.unmute(known, self._unmute_asked(ask, act))
+            decided.append((known, step))
+            return after, step
 
         def kind(step: decide.Step) -> EntryType:
             return _UNMUTE_ENTRIES[step]
 
-        return await self._tools.record(ask.key, act, "intended", begin, kind, STORE_SECONDS)
+        try:
+            return await self._tools.record(ask.key, act, "intended", begin, kind, STORE_SECONDS)
+        except StoreUnavailable:
+            if not decided or decided[-1][1] is not decide.Step.DROPPED:
+                raise
+            key = HoldKey(client=ask.origin.principal.client, name=ask.hold)
+            await self._call_off(ask, act, decided[-1][0], (key,))
+            raise Failure(Code.STORE_UNAVAILABLE, STANDS) from None
 
     def _unmute_asked(self, ask: Unmute, act: Act) -> UnmuteAsked:
         return UnmuteAsked(
@@ -90,8 +103,9 @@ class Unmutes:
         try:
             settled = await self._settle(ask, act, results, held.backends, before=known.seen)
         except StoreUnavailable:
-            await self._tools.mute_all(ordered, self._tools.clock.deadline(REVERT_SECONDS))
-            raise
+            called_off = await self._call_off(ask, act, ordered, order.drops)
+            await self._revert(ask, act, called_off.redaction, within=MUTE_STORE_SECONDS)
+            raise Failure(Code.STORE_UNAVAILABLE, REVERTED) from None
         await self._told(settled, order, held)
         return await self._let_go(ask, act, settled, results)
 
@@ -115,6 +129,25 @@ class Unmutes:
         await self._told(settled, order, held)
         failed = with_results(settled.redaction.recorders, unready)
         raise failure(settled.redaction, failed, self._tools.document(settled), detail=UNSENT)
+
+    async def _call_off(self, ask: Unmute, act: Act, before: Redaction, drops: tuple[HoldKey, ...]) -> Recorded[None]:
+        """The store did not answer, and may take the step after all. The client is told that it has not happened: that
+        is written down, here if need be, before anything is muted again."""
+
+        def stand(redaction: Redaction) -> tuple[Redaction, None]:
+            at = self._tools.clock.ms()
+            return decide.stand(redaction, before=before, drops=drops, op=act.op, at=at), None
+
+        return await self._tools.record(
+            ask.key,
+            act,
+            "called_off",
+            stand,
+            lambda _: EntryType.UNMUTE_FAILED,
+            MUTE_STORE_SECONDS,
+            needed=False,
+            stands=drops,
+        )
 
     async def _told(self, settled: Recorded[Settled], order: Order, held: Held) -> None:
         """Whoever means the same recorders need not wait for a command that was answered for good."""
@@ -197,7 +230,9 @@ class Unmutes:
             raise not_found()
         return known
 
-    async def _revert(self, ask: Unmute, act: Act, redaction: Redaction) -> Recorded[None]:
+    async def _revert(
+        self, ask: Unmute, act: Act, redaction: Redaction, *, within: float = STORE_SECONDS
+    ) -> Recorded[None]:
         """Whatever has resumed is muted again, in this same request."""
         results = await self._tools.mute_all(redaction, self._tools.clock.deadline(self._revert_seconds()))
 
@@ -206,7 +241,7 @@ class Unmutes:
             return decide.learn(current, report, policy=self._tools.settings.policy), None
 
         return await self._tools.record(
-            ask.key, act, "reverted", finish, lambda _: EntryType.UNMUTE_REVERTED, STORE_SECONDS, needed=False
+            ask.key, act, "reverted", finish, lambda _: EntryType.UNMUTE_REVERTED, within, needed=False
         )
 
     def _revert_seconds(self) -> float:

@@ -202,7 +202,7 @@ class Story:
         if isinstance(answer, Answer):
             account.owed = False
             self.judge.resumed(key, answer.document, began)
-        elif answer is None or answer.code is Code.STORE_UNAVAILABLE:  # whether the store took it is not known
+        elif answer is None:  # whether it was taken is not known
             account.muddled = True
 
     async def _held(

@@ -1,0 +1,28 @@
+"""What makes a change of a redaction a new revision, and a new version: pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.evidence import recorder_state
+
+if TYPE_CHECKING:
+    from gateway.model import Redaction
+
+
+def revised(before: Redaction, after: Redaction, at: int) -> Redaction:
+    """Every change is a revision; one that a reader can see is also a version."""
+    after = replace(after, revision=before.revision + 1)
+    if _visible(before) == _visible(after):
+        return after
+    return replace(after, version=before.version + 1, updated_at=at)
+
+
+def _visible(redaction: Redaction) -> tuple[object, ...]:
+    wanted = redaction.wanted
+    recorders = tuple(
+        (r.backend, recorder_state(r, wanted), r.seen and (r.seen.muted, r.seen.evidence), r.fault)
+        for r in redaction.recorders
+    )
+    return redaction.holds, recorders, redaction.order, redaction.exposure_ms, redaction.requested_at
