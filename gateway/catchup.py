@@ -22,6 +22,7 @@ from gateway.decide import loosened
 from gateway.mend import SKEW_MS, mended
 from gateway.metrics import Written
 from gateway.model import CallKey, Device, HoldKey
+from gateway.step import CALLED_OFF
 from gateway.store.contract import Change, Committed, StoreUnavailable, TrailEntry, bucket
 
 if TYPE_CHECKING:
@@ -276,9 +277,8 @@ def _let_go(entries: Iterable[TrailEntry], local: Local) -> set[HoldKey]:
 def _called_off(local: Local) -> set[HoldKey]:
     """Holds whose unmute was called off here, and whose recorders were muted again: that others found no such hold
     let nobody go."""
-    notes = (pending.note for pending in local.pending)
-    failed = (note for note in notes if orjson.loads(note.entry)["type"] == EntryType.UNMUTE_FAILED)
-    return {HoldKey(client=client, name=name) for note in failed for client, name in note.held}
+    notes = (pending.note for pending in local.pending if pending.note.op.endswith(f".{CALLED_OFF}"))
+    return {HoldKey(client=client, name=name) for note in notes for client, name in note.held}
 
 
 def _hold(entry: Mapping[str, str]) -> HoldKey:

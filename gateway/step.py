@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+CALLED_OFF = "called_off"  # the step that says that an unmute has not happened
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded(Generic[_T]):

@@ -425,6 +425,35 @@ def test_an_abandoned_order_leaves_the_holds() -> None:
     assert not is_protected(redaction, 1250)
 
 
+@given(st.data())
+def test_an_unmute_that_is_called_off_has_not_happened(data: st.DataObject) -> None:
+    """Whatever became of its order meanwhile: its holds stand as they did, nobody else's come back, what it was seen
+    to do proves nothing, and its own step comes too late."""
+    before = ordered(muted(), 1200)
+    order = before.order
+    assert order is not None
+    event = OrderReported(at=1300, op=order.op, results={"a": seen(Parties.NONE, 1250)})
+    settled, _ = decide.settle(before, event)
+    now = data.draw(st.sampled_from([before, settled, decide.abandon(before, at=1300)]))
+    after = decide.stand(now, before=before, drops=order.drops, op=order.op, at=1400)
+    assert (after.holds, after.order, after.closed_at) == (before.holds, None, None)
+    assert (after.requested_at, after.exposure_ms, after.void) == (before.requested_at, before.exposure_ms, before.void)
+    assert after.revision == now.revision + 1
+    assert decide.settle(after, event) == (after, Settled.OVERTAKEN)
+    assert not is_protected(after, 1400)
+    assert decide.stand(settled, before=before, drops=(), op=order.op, at=1400).holds == ()
+
+
+def test_an_order_of_another_is_not_called_off() -> None:
+    """It stands as long as no hold comes back: then it was given by somebody who did not know of that one."""
+    other = ordered(muted(), 1200)
+    assert other.order is not None
+    drops = other.order.drops
+    assert decide.stand(other, before=other, drops=drops, op="mine", at=1300).order == other.order
+    more = replace(other, holds=(replace(other.holds[0], key=HoldKey(client="desk", name="b")),))
+    assert decide.stand(more, before=other, drops=drops, op="mine", at=1300).order is None
+
+
 def test_versions_count_what_a_reader_sees() -> None:
     """The same state proven again is a revision and no version: conditions on it stay true."""
     redaction = muted()

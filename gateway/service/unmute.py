@@ -16,6 +16,7 @@ from gateway.model import Action, Fault, HoldKey, OrderKind, Parties, Recorder, 
 from gateway.service.problems import failure, not_found, require_known, with_results
 from gateway.service.sharing import LANDS_SECONDS, MUTE_STORE_SECONDS
 from gateway.service.tools import STORE_SECONDS
+from gateway.step import CALLED_OFF
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Unmutes:
         return await self._tools.record(
             ask.key,
             act,
-            "called_off",
+            CALLED_OFF,
             stand,
             lambda _: EntryType.UNMUTE_FAILED,
             MUTE_STORE_SECONDS,
