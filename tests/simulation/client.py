@@ -42,12 +42,13 @@ ORDER: ContextVar[str] = ContextVar("ORDER", default="")  # the order that the r
 @dataclass(slots=True, kw_only=True)
 class Way:
     """How things are between one pod and the store. `cut` until then, `dead` with the pod, `lossy` and `slow` are
-    chances."""
+    chances, `deaf` is that of a step of which nobody hears any more whether it was taken."""
 
     cut: float = 0.0
     silent: bool = False
     lossy: float = 0.0
     slow: float = 0.0
+    deaf: float = 0.0
     dead: bool = False
 
 
@@ -65,7 +66,15 @@ class SimStore:
     async def commit(self, change: Change, *, within: float) -> Committed | Stale:
         if change.after.order is not None and change.op.startswith(change.after.order.op):
             ORDER.set(change.after.order.op)
+        if self._way.deaf and self._chance.random() < self._way.deaf:
+            asyncio.get_running_loop().call_later(self._chance.uniform(0.0, 3.0), self._unheard, change)
+            await asyncio.sleep(min(within, TRIES * COMMAND_SECONDS))
+            raise StoreUnavailable("no answer in time")
         return await self._ask(lambda: self._vault.commit(change), within, tries=TRIES, about=change.after.key)
+
+    def _unheard(self, change: Change) -> None:
+        if not self._way.dead:
+            self._vault.commit(change)
 
     async def load(self, key: CallKey, *, within: float) -> Stored | None:
         return await self._ask(lambda: self._vault.load(key), within, about=key)

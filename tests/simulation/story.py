@@ -31,6 +31,7 @@ SETTLING_SECONDS = 20
 SKEW_MS = 90
 DECKS = ("one", "two")
 CLASHES = 0.3  # of all runs
+REFUSALS = 0.2  # of these
 
 
 class Story:
@@ -40,6 +41,7 @@ class Story:
         """Orders are given, and taken back while they are under way, at recorders that do not do as they are told."""
         self.duel = self.clash or self.chance.random() < 0.5
         """Everybody wants the same hold of the same call at the same time."""
+        self.dates: tuple[int | None, ...] = (None, None, None, 1, 3)
         self.crowd = 1 if self.duel else self.chance.choice((1, 2, 3))
         self.vault = Vault(lambda: EPOCH_MS + int(1000 * asyncio.get_running_loop().time()))
         self.decks = tuple(Deck(name=name) for name in DECKS)
@@ -87,7 +89,9 @@ class Story:
     # ── the plan ──
 
     def _plan(self) -> None:
-        if self.clash:
+        if self.clash and self.chance.random() < REFUSALS:
+            self._refusal()
+        elif self.clash:
             self._clash()
         else:
             self._mischief()
@@ -99,11 +103,20 @@ class Story:
             weather.stubborn = 0.8
         if chance.random() < 0.3:
             at(chance.uniform(1, 4), self.troubles.crash)
+        elif chance.random() < 0.2:
+            self.troubles.deaf()
         while when < TROUBLED_SECONDS - 2:
             at(when, self._mute_one)
             when += chance.uniform(0.2, 1.2)
             at(when, self._unmute_one)
             when += chance.choice((chance.uniform(0.0, 0.06), chance.uniform(0.0, 3.0)))
+
+    def _refusal(self) -> None:
+        """A client lets go, and of some steps nobody hears whether the store took them. It does not ask again."""
+        self.dates = (None,)
+        at(0.1, self._mute_one)
+        at(1.0, self._unmute_one)
+        at(self.chance.uniform(1.0, 1.04), lambda: self.troubles.deaf((0.5, 0.9)))
 
     def _mischief(self) -> None:
         chance, troubles = self.chance, self.troubles
@@ -124,7 +137,7 @@ class Story:
         for weather in self.weathers:
             weather.trouble = weather.stubborn = weather.away = 0.0
         for pod in self.pods:
-            pod.way.cut = pod.way.lossy = pod.way.slow = pod.disk.broken = 0.0
+            pod.way.cut = pod.way.lossy = pod.way.slow = pod.way.deaf = pod.disk.broken = 0.0
 
     # ── clients ──
 
@@ -165,7 +178,7 @@ class Story:
 
     async def _mute(self, pod: Pod, client: Client, key: CallKey, place: Where) -> None:
         hold = self._hold()
-        resume = self.chance.choice((None, None, None, 1, 3))
+        resume = self.chance.choice(self.dates)
         account = self.judge.accounts[key, client.name, hold]
         account.let_go = account.let_go or resume is not None
         ask = Mute(

@@ -20,6 +20,8 @@ from gateway.service.claims import ClaimBook, Claimed, Held
 from gateway.service.mute import Mutes
 from gateway.service.sharing import Identified, Sharing
 from gateway.service.tools import Tools
+from gateway.service.unmute import Unmutes
+from gateway.step import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -124,6 +126,10 @@ async def _without_the_store(self: Tools, *args: Any, **kwargs: Any) -> Any:  # 
     return await REAL["record"](self, *args, **{**kwargs, "needed": False})
 
 
+async def _not_called_off(_: Unmutes, __: object, ___: object, before: Redaction, ____: object) -> Recorded[None]:
+    return Recorded(redaction=before, outcome=None, durability="none", audit=None)
+
+
 def _abandoned_without_holds(redaction: Redaction, *, at: int) -> Redaction:
     after: Redaction = REAL["abandon"](redaction, at=at)
     return replace(after, holds=(), closed_at=at)
@@ -152,6 +158,7 @@ PLANTED: tuple[tuple[str, Plant], ...] = (
     ("an extension's calls are not asked for", (Sharing, "identified", _nobody_asks_first)),
     ("an unmute needs no store", (Tools, "record", _without_the_store)),
     ("an abandoned order drops the holds", (decide, "abandon", _abandoned_without_holds)),
+    ("a refused unmute is not called off", (Unmutes, "_call_off", _not_called_off)),
     ("one recorder settles for all", (decide, "_all_let_go", _one_settles_for_all)),
 )
 

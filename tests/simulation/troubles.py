@@ -59,6 +59,10 @@ class Troubles:
         for pod in self.pods:
             pod.way.lossy = self.chance.choice((0.05, 0.3))
 
+    def deaf(self, chances: Sequence[float] = (0.05, 0.2)) -> None:
+        for pod in self.pods:
+            pod.way.deaf = self.chance.choice(chances)
+
     def outage(self) -> None:
         at(self.chance.uniform(0.2, 4), lambda: self._cut(self.pods))
 
