@@ -117,7 +117,7 @@ HOLDS = {
 async def test_an_outcome_that_the_store_takes_late_lets_go_of_nobody(store: RedisStore, case: str) -> None:
     """503, and the recorder is muted again: so the holds stand, and the next DELETE puts the recording on."""
     for call, doubt, step in doubts(store, ".outcome"):
-        async with opened(doubt, "a") as shop:  # type: ignore[arg-type]  # it has all that a store has
+        async with opened(doubt, "a") as shop:
             before = await held(shop, call, *HOLDS[case])
             doubt.step = step
             force, left = case == "force", {"narrow": Parties.CALLED}.get(case, Parties.NONE)
@@ -133,7 +133,7 @@ async def test_an_outcome_that_the_store_takes_late_lets_go_of_nobody(store: Red
 async def test_a_dated_order_that_the_store_takes_late_lets_go_of_nobody(store: RedisStore) -> None:
     """As by hand; its date is used up."""
     for call, doubt, step in doubts(store, ".outcome"):
-        async with opened(doubt, "a") as shop:  # type: ignore[arg-type]  # as above
+        async with opened(doubt, "a") as shop:
             shop.recorders["a"].calls[call] = Parties.NONE
             await shop.service.mute(shop.ask(call).mute(resume_after_seconds=5))
             before = await state(shop, call)
@@ -148,7 +148,7 @@ async def test_a_dated_order_that_the_store_takes_late_lets_go_of_nobody(store: 
 async def test_a_hold_that_only_had_to_be_dropped_stands(store: RedisStore) -> None:
     """Two clients hold the call. One is told 503: when the other one lets go the call stays silent."""
     for call, doubt, step in doubts(store, ".intended"):
-        async with opened(doubt, "a") as shop:  # type: ignore[arg-type]  # as above
+        async with opened(doubt, "a") as shop:
             before = await held(shop, call, ("crm", Parties.BOTH), ("desk", Parties.BOTH))
             doubt.step = step
             with pytest.raises(Failure, match="store-unavailable") as refused:
@@ -164,7 +164,7 @@ async def test_a_hold_that_only_had_to_be_dropped_stands(store: RedisStore) -> N
 async def test_the_name_of_an_unmute_that_was_called_off_is_free(store: RedisStore) -> None:
     """Asked for again under its name it is done, not told as done."""
     for call, doubt, step in doubts(store, ".outcome"):
-        async with opened(doubt, "a") as shop:  # type: ignore[arg-type]  # as above
+        async with opened(doubt, "a") as shop:
             before = await held(shop, call, ("crm", Parties.BOTH))
             doubt.step = step
             ask = shop.ask(call, once=Once(name=f"acme:crm:{call}", fingerprint="f")).unmute()
@@ -184,7 +184,7 @@ async def test_another_gateway_that_found_no_hold_let_nobody_go(store: RedisStor
     """The client asked it again, before the store had heard that the hold stands: the call is silent, and is not left
     so without a hold."""
     doubt = Doubt(store=store, away=True, first=True)
-    async with opened(doubt, "a") as shop, opened(store, "a") as other:  # type: ignore[arg-type]  # as above
+    async with opened(doubt, "a") as shop, opened(store, "a") as other:
         before = await held(shop, "x", ("crm", Parties.BOTH))
         doubt.step = ".outcome"
         with pytest.raises(Failure, match="store-unavailable"):
@@ -197,7 +197,7 @@ async def test_another_gateway_that_found_no_hold_let_nobody_go(store: RedisStor
 async def test_a_command_that_was_sent_is_not_called_not_given(store: RedisStore) -> None:
     """A start whose outcome cannot be written is unconfirmed, and is not sent again under its name."""
     doubt = Doubt(store=store)
-    async with opened(doubt, "a") as shop:  # type: ignore[arg-type]  # as above
+    async with opened(doubt, "a") as shop:
         recorder = shop.recorders["a"]
         recorder.calls["x"] = Parties.BOTH
         doubt.step = ".outcome"
