@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from charts import CHART, SETS, from_tree, objects, template, values
+from charts import CHART, SETS, changed, from_tree, objects, template, values
 from looks import component, gateway, of_kind
 from verdicts import JUDGES
 
@@ -69,6 +69,17 @@ def test_alerts_know_what_is_called_otherwise(renamed: dict[str, str], tmp_path:
     assert re.fullmatch(counted, name)
     assert re.fullmatch(counted, f"{name}-valkey")
     assert not re.fullmatch(counted, "another")
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(1, 100), (0.5, 100), (30, 130), (1.5, 102)])
+def test_seals_may_be_as_late_as_they_are_made(seconds: float, limit: int, tmp_path: Path) -> None:
+    """A larger `audit.seal_seconds` is no alarm by itself."""
+    ran = from_tree(changed(values("full"), config__audit={"seal_seconds": seconds}), tmp_path)
+    assert ran.code == 0, ran.err
+    (rules,) = of_kind(objects(ran.out), "PrometheusRule")
+    every = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
+    (stale,) = [rule["expr"] for rule in every if rule.get("alert") == "RedactionSealStale"]
+    assert stale.endswith(f" > {limit}")
 
 
 def test_no_files_no_objects(chart: Path) -> None:

@@ -149,6 +149,19 @@ def test_the_archive_is_made_by_the_program_and_reaches_the_store(tmp_path: Path
         assert chosen(egress["to"][0]["podSelector"], found) == {"valkey"}
 
 
+def test_pods_ask_for_what_the_sizing_guide_counts() -> None:
+    """A gateway with the newest 10,000 calls at their largest, and as much again below the limit."""
+    row = re.search(
+        r"\| gateway \| (\d+) MB, and \d+ to (\d+) KB for each of the newest 10,000",
+        (ROOT / "docs/sizing.md").read_text(),
+    )
+    assert row is not None
+    asked, most = VALUES["resources"]["requests"]["memory"], VALUES["resources"]["limits"]["memory"]
+    needed = int(row[1]) * 1e6 + int(row[2]) * 1e3 * 10_000
+    assert int(asked.removesuffix("Mi")) * 2**20 >= needed
+    assert int(most.removesuffix("Gi")) * 2**30 >= 2 * needed
+
+
 def test_vendors_ports_are_opened_as_configured() -> None:
     """`allowed_networks` and the URLs of a backend become its rule: hosts as /32 and /128, every port of its URLs."""
     rules = one(objects(rendered("full")), "NetworkPolicy", "gateway")["spec"]["egress"]
