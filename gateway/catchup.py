@@ -188,12 +188,13 @@ class Catchup:
             stored = await self._store.load(key, within=within)
             if pending not in local.pending:
                 return
-            newest = local.redaction
+            newest, finds = local.redaction, local.finds
             change = self._change(stored, local, pending.note, loose_before)
             done = await self._store.commit(change, within=within)
             if isinstance(done, Committed):
-                if self._healed(change, done, pending.note):
-                    local.mended = local.redaction is newest  # or something more was missed meanwhile
+                # Unless more was found missing meanwhile, the state has all that is known.
+                if self._healed(change, done, pending.note) and local.finds == finds:
+                    local.mended = local.redaction is newest
                     local.unclaimed = local.unclaimed and not claims
                 return
         raise StoreUnavailable("the call changes faster than it can be healed")

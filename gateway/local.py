@@ -13,7 +13,7 @@ from gateway.model import CallKey, HoldKey
 from gateway.store.codec import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gateway.audit.device import Recalled
     from gateway.audit.note import Note
@@ -42,6 +42,7 @@ class Local:
     held: set[HoldKey] = field(default_factory=set)
     healing: asyncio.Lock = field(default_factory=asyncio.Lock)
     mended: bool = False
+    finds: int = 0  # how often more was found missing
     spilled: int = 0  # older steps that the store lacks, in the journal alone
     unclaimed: bool = False  # nobody was asked who else means its recorders
 
@@ -63,11 +64,26 @@ class Local:
         pending = Pending(note, journaled=False)
         self.ours.append(self.redaction)
         self.redaction = after
-        self.mended = False
-        self.unclaimed = True
+        self._found()
         self.pending.append(pending)
         self.held |= {HoldKey(client=client, name=name) for client, name in note.held}
         return pending
+
+    def lack(self, notes: Sequence[Note]) -> None:
+        """Older steps that the store turns out to lack, in the order in which they happened."""
+        states = [decode(note.state) for note in notes]
+        if not self.lacking:
+            self.redaction = states[-1]
+        self.ours.extend(states[-STATES:])
+        self._found()
+        self.pending[:0] = [Pending(note, journaled=True) for note in notes]
+        self.held |= {HoldKey(client=client, name=name) for note in notes for client, name in note.held}
+        self.journaled = True
+
+    def _found(self) -> None:
+        self.mended = False
+        self.finds += 1
+        self.unclaimed = True
 
     def spill(self) -> tuple[int, int]:
         """Keep only the newest step, which has the state; gives how many of the others the journal has, and how many
@@ -166,16 +182,7 @@ class LocalCalls:
                 continue
             lacking.setdefault(CallKey(tenant=note.tenant, call_id=note.call_id), []).append(note)
         for key, lost in lacking.items():
-            newest = decode(lost[-1].state)
-            local = self.made(key, newest)
-            if not local.lacking:
-                local.redaction = newest
-            local.pending[:0] = [Pending(note, journaled=True) for note in lost]
-            local.ours.extend(decode(note.state) for note in lost[-STATES:])
-            local.journaled = True
-            local.held |= {HoldKey(client=client, name=name) for note in lost for client, name in note.held}
-            local.mended = False
-            local.unclaimed = True
+            self.made(key, decode(lost[-1].state)).lack(lost)
 
     def _shrink(self) -> None:
         spare = (key for key, local in self._calls.items() if not local.lacking)

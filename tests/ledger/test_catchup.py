@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.store.contract import Change
 
 
-from lives import KEY, WITHIN, Life, asked, confirmed, counted, gap, life
+from lives import KEY, WITHIN, Life, asked, confirmed, counted, gap, life, rolled
 
 
 def claiming(one: Life) -> list[Redaction]:
@@ -113,6 +113,26 @@ async def test_a_mute_missed_while_a_call_is_healed_is_in_its_state(one: Life) -
     await one.ledger.catchup.heal(KEY, within=WITHIN)
     assert one.holds(await one.state()) == {"default", "late"}
     assert await one.trail() == [("op1", True), ("op2", True)]
+
+
+async def test_a_mute_found_lost_while_a_call_is_healed_is_in_its_state(one: Life) -> None:
+    """What the store had confirmed and forgot is found while a later step is healed: its hold comes back as well."""
+    await one.mute("op1")
+    behind = await rolled(one, None)
+    await one.mute("op2", hold="second")
+    lost, known, local = (await confirmed(one))[-1][0], await one.state(), one.ledger.local.get(KEY)
+    assert local is not None
+    local.add(replace(lost, op="op3", entry=b'{"op":"op3"}', held=(("crm", "default"),), at=lost.at + 1), known)
+    await rolled(one, behind)
+
+    async def found(_: Change) -> None:
+        one.shaky.overtake = None
+        one.ledger.local.lack([lost])
+
+    one.shaky.overtake = found
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == {"default", "second"}
+    assert await one.trail() == [("op1", False), ("op3", True), ("op2", True)]
 
 
 async def test_a_call_that_grows_late_at_the_very_end_of_healing_is_not_settled(one: Life) -> None:
