@@ -255,9 +255,10 @@ class Redaction:
     `revision` counts every change, `version` those that a reader can see. `loose_before` is when the last
     command of ours that lets a party be recorded can have landed at the latest, `loose_revision` the revision
     that ordered it: evidence from before either proves nothing. `ordered_at` is when the last such command may have
-    been sent, 0 for never: a vendor can carry it out later than it should. `closed_at` is None while the redaction is
-    open; `void` says that no recorder ever knew the call. `extension` is the participant's number that requests gave
-    for all recorders, by which the call is routed.
+    been sent, 0 for never: a vendor can carry it out later than it should. `stood_at` is since when the claims have
+    stood under which all was proven, 0 for not known. `closed_at` is None while the redaction is open; `void` says that
+    no recorder ever knew the call. `extension` is the participant's number that requests gave for all recorders, by
+    which the call is routed.
     """
 
     key: CallKey
@@ -269,6 +270,7 @@ class Redaction:
     loose_before: int = 0
     loose_revision: int = 0
     ordered_at: int = 0
+    stood_at: int = 0
     requested_at: int = 0
     updated_at: int = 0
     exposure_ms: int | None = None

@@ -183,6 +183,8 @@ class Mutes:
             if begun.durability == "none":  # the intent is nowhere: it comes with its outcome
                 redaction = decide.mute(redaction, self._as_known(ask, asked, redaction))
             redaction = decide.loosened(redaction, before=loose_until, ordered_at=loose_until)
+            if claimed.sure:
+                redaction = replace(redaction, stood_at=max(redaction.stood_at, claimed.stood_at))
             now = self._tools.clock.ms()
             report = Reported(at=now, asked_at_revision=begun.redaction.revision, results=results)
             late = decide.overtaken(redaction, report)

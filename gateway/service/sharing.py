@@ -97,11 +97,12 @@ class Sharing:
 
     async def claimed(self, redaction: Redaction, *, within: float) -> Redaction:
         """An open redaction's claims may be missing: not confirmed in time, or lost by a failover. What others'
-        commands can still undo proves nothing."""
+        commands can still undo proves nothing, nor what was seen before the claims stood, unless they are still those
+        under which it was proven."""
         if not redaction.open:
             return redaction
         claimed = await self._claims.claim(redaction.key, redaction.recorders, within=within)
-        before = max(claimed.loose_until, claimed.stood_at)
+        before = max(claimed.loose_until, claimed.stood_at if claimed.stood_at > redaction.stood_at else 0)
         return decide.loosened(redaction, before=before, ordered_at=claimed.loose_until)
 
     async def told(self, redaction: Redaction, results: Mapping[str, Result], *, within: float) -> Redaction:

@@ -6,9 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from workshop import at, opened
+from workshop import POLICY, at, opened
 
 from gateway.asks import Code, Failure
+from gateway.evidence import protected
 from gateway.model import Action, CallKey, PartialTarget, Parties, Where
 from gateway.store.contract import Claim, StoreUnavailable
 
@@ -173,6 +174,20 @@ async def test_claims_are_counted_from_the_first(store: RedisStore) -> None:
     gone = await store.loosen("x", other, lands_before=7, over=(first,), within=5)
     assert gone.others == ()
     assert (await store.claim("x", key, within=5)).loose_until == 7
+
+
+async def test_claims_that_stand_since_the_proof_cast_no_doubt_on_it(store: RedisStore, redis: Redis) -> None:
+    """Looked at a moment after the mute all is proven still; where its claims were lost meanwhile it is not."""
+    async with opened(store, "a") as shop:
+        shop.recorders["a"].calls["x"] = Parties.NONE
+        await shop.service.mute(shop.ask("first").mute(where=at("a", "x")))
+        stored = await store.load(CallKey(tenant="acme", call_id="first"), within=1.0)
+        assert stored is not None
+        again = await shop.tools.sharing.claimed(stored.redaction, within=1.0)
+        assert protected(again, now=shop.clock.ms(), policy=POLICY)
+        await redis.delete(*await redis.keys("*target*"))
+        anew = await shop.tools.sharing.claimed(stored.redaction, within=1.0)
+        assert not protected(anew, now=shop.clock.ms(), policy=POLICY)
 
 
 async def test_a_mute_after_an_answered_unmute_waits_for_nothing(store: RedisStore) -> None:
