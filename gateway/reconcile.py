@@ -23,6 +23,7 @@ from gateway.clock import new_id
 from gateway.decide import Reported
 from gateway.describe import Act
 from gateway.evidence import covers, protected, proven
+from gateway.leases import Leases
 from gateway.model import Origin, Principal
 from gateway.store.contract import BUCKETS, StoreUnavailable, bucket
 from gateway.watchlist import Watchlist
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 _log = structlog.stdlib.get_logger("reconcile")
 
 TICK_SECONDS = 0.5
-LEASE_MS = 2_000  # what a dead pod leaves behind is muted again within three seconds
 STORE_SECONDS = 1.0
 CALLS_AT_ONCE = 64
+BUCKETS_AT_ONCE = 8
 NUDGED_SECONDS = 0.25  # between two looks at a call of which there is news all the time
 CALLS_A_BUCKET = 256
 MUTED = "muted"  # the step that tells what came of a mute
@@ -57,7 +58,6 @@ class Reconciler:
         self._tools = tools
         self._store = store
         self._dated = dated
-        self._node = node
         self._watchlist = Watchlist(
             policy=tools.settings.policy, forgotten_ms=tools.settings.forgotten_ms, metrics=tools.metrics
         )
@@ -66,7 +66,7 @@ class Reconciler:
         self._places: dict[frozenset[str], asyncio.Semaphore] = {}
         self._under_way: dict[CallKey, asyncio.Task[None]] = {}
         self._nudged: set[CallKey] = set()
-        self._leased: dict[int, float] = {}
+        self._leases = Leases(store, owner=node, within=STORE_SECONDS)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -88,18 +88,25 @@ class Reconciler:
             self._start(key)
 
     async def _work(self) -> None:
+        parts = [range(at, min(at + BUCKETS_AT_ONCE, BUCKETS)) for at in range(0, BUCKETS, BUCKETS_AT_ONCE)]
         while True:
+            pause = TICK_SECONDS * random.uniform(0.8, 1.2) / len(parts)  # noqa: S311 -- only to spread pods
             try:
-                await asyncio.gather(*(self._bucket(number) for number in range(BUCKETS)))
+                await asyncio.gather(*(self._some(part, place * pause) for place, part in enumerate(parts)))
             except StoreUnavailable:
-                self._leased.clear()
+                self._leases.give_up()
                 self._start_orphans()
             self._start_ready()
             self._watchlist.publish(now=self._tools.clock.ms())
-            await self._tools.clock.sleep(TICK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 -- only to spread pods
+            await self._tools.clock.sleep(pause)
+
+    async def _some(self, numbers: range, after_seconds: float) -> None:
+        """A part of the buckets, when it is their turn: all at once would keep requests waiting."""
+        await self._tools.clock.sleep(after_seconds)
+        await asyncio.gather(*(self._bucket(number) for number in numbers))
 
     async def _bucket(self, number: int) -> None:
-        if not await self._has_lease(number):
+        if not await self._leases.taken(number):
             return
         now = self._tools.clock.ms()
         keys = await self._store.due(number, until=now, most=CALLS_A_BUCKET, within=STORE_SECONDS)
@@ -117,7 +124,7 @@ class Reconciler:
         """Calls that need not wait any longer, because their backend answers again, or to see whether it does."""
         now = asyncio.get_running_loop().time()
         for key in self._backoff.ready(now=now, probing=self._tools.recorders.wanting_probe()):
-            if self._leased.get(bucket(key), 0.0) <= now:
+            if not self._leases.has(bucket(key)):
                 self._backoff.forget(key)
             elif key not in self._under_way:
                 self._start(key)
@@ -132,17 +139,6 @@ class Reconciler:
         if key in self._nudged:
             self._nudged.discard(key)
             self._start(key, after_seconds=NUDGED_SECONDS)
-
-    async def _has_lease(self, number: int) -> bool:
-        """A lease is good for half of what the store was told, counted from before it was asked."""
-        asked = asyncio.get_running_loop().time()
-        if self._leased.get(number, 0.0) > asked:
-            return True
-        if not await self._store.lease(number, owner=self._node, ms=LEASE_MS, within=STORE_SECONDS):
-            self._leased.pop(number, None)
-            return False
-        self._leased[number] = asked + LEASE_MS / 2000
-        return True
 
     async def _one(self, key: CallKey, after_seconds: float) -> None:
         await self._tools.clock.sleep(after_seconds)
