@@ -7,7 +7,7 @@ import random
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from cast import ALIASES, CALLS, CLIENTS, THE_CALL, where
+from cast import ALIASES, CALLS, CLIENTS, SKEW_MS, THE_CALL, where
 from client import ASKING, Asking
 from deck import Deck, Weather
 from disk import Disk
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 TROUBLED_SECONDS = 5.0
 DYING_SECONDS = 3.0
 SETTLING_SECONDS = 20
-SKEW_MS = 90
 DECKS = ("one", "two")
 CLASHES = 0.3  # of all runs
 REFUSALS = 0.2  # of these
+LOSSES = 0.1  # of the others
+STORMS = 0.1  # of what is left: twice as much goes wrong, and twice as much is asked for
 
 
 class Story:
@@ -93,6 +94,8 @@ class Story:
             self._refusal()
         elif self.clash:
             self._clash()
+        elif self.chance.random() < LOSSES:
+            self._loss()
         else:
             self._mischief()
 
@@ -118,16 +121,31 @@ class Story:
         at(1.0, self._unmute_one)
         at(self.chance.uniform(1.0, 1.04), lambda: self.troubles.deaf((0.5, 0.9)))
 
+    def _loss(self) -> None:
+        """The store loses a hold that it has confirmed, while its client lets go of another one again and again."""
+        chance, self.dates = self.chance, (None,)
+        if chance.random() < 0.7:
+            at(2.0, self.troubles.slow)
+        at(0.1, lambda: self._mute_one("default"))
+        when = chance.uniform(0.6, 1.0)
+        at(when, self.troubles.failover)
+        at(when + chance.uniform(0.0, 0.03), lambda: self._mute_one("form"))
+        when += chance.uniform(0.05, 0.2)
+        while when < TROUBLED_SECONDS:
+            at(when, lambda: self._unmute_one("default"))
+            when += chance.uniform(0.02, 0.3)
+
     def _mischief(self) -> None:
         chance, troubles = self.chance, self.troubles
+        times = 2 if chance.random() < STORMS else 1
         for trouble in (troubles.vendor, troubles.slow, troubles.lossy, troubles.outage, troubles.partition):
-            if chance.random() < 0.3:
+            if chance.random() < 0.3 * times:
                 trouble()
         lost = chance.choice((troubles.failover, troubles.disk))  # both at once may lose what was acknowledged
-        for trouble in (troubles.crash, troubles.drift, troubles.end, lost):
-            if chance.random() < 0.25:
+        for trouble in (troubles.crash, troubles.drift, troubles.end, troubles.clock, lost):
+            if chance.random() < 0.25 * times:
                 at(chance.uniform(0.2, TROUBLED_SECONDS - 1), trouble)
-        for _ in range(chance.randint(2, 5)):
+        for _ in range(times * chance.randint(2, 5)):
             burst = chance.uniform(0.0, TROUBLED_SECONDS - 1)
             for _ in range(chance.randint(1, 5)):
                 at(burst + chance.uniform(0.0, 0.12 if self.duel else 0.5), self._request)
@@ -141,13 +159,13 @@ class Story:
 
     # ── clients ──
 
-    def _mute_one(self) -> None:
+    def _mute_one(self, hold: str = "") -> None:
         if pod := self._alive():
-            spawn(self._mute(pod, CLIENTS[0], THE_CALL, Where()))
+            spawn(self._mute(pod, CLIENTS[0], THE_CALL, Where(), hold))
 
-    def _unmute_one(self) -> None:
+    def _unmute_one(self, hold: str = "") -> None:
         if pod := self._alive():
-            spawn(self._unmute(pod, CLIENTS[0], THE_CALL))
+            spawn(self._unmute(pod, CLIENTS[0], THE_CALL, hold))
 
     def _alive(self) -> Pod | None:
         alive = [pod for pod in self.pods if pod.service is not None]
@@ -176,8 +194,8 @@ class Story:
     def _hold(self) -> str:
         return "default" if self.duel else self.chance.choice(("default", "form"))
 
-    async def _mute(self, pod: Pod, client: Client, key: CallKey, place: Where) -> None:
-        hold = self._hold()
+    async def _mute(self, pod: Pod, client: Client, key: CallKey, place: Where, hold: str = "") -> None:
+        hold = hold or self._hold()
         resume = self.chance.choice(self.dates)
         account = self.judge.accounts[key, client.name, hold]
         account.let_go = account.let_go or resume is not None
@@ -203,8 +221,8 @@ class Story:
         if resume is not None:
             account.muddled = True
 
-    async def _unmute(self, pod: Pod, client: Client, key: CallKey) -> None:
-        hold = self._hold()
+    async def _unmute(self, pod: Pod, client: Client, key: CallKey, hold: str = "") -> None:
+        hold = hold or self._hold()
         account = self.judge.accounts[key, client.name, hold]
         account.let_go = True
         ask = Unmute(key=key, origin=client.origin(), received_at=pod.ms(), hold=hold)

@@ -7,7 +7,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cast import CALLS
+from cast import CALLS, SKEW_MS
 
 if TYPE_CHECKING:
     import random
@@ -123,6 +123,12 @@ class Troubles:
         pod = self.chance.choice(self.pods)
         pod.disk.broken = self._now() + self.chance.uniform(0.2, 3)
         self.judge.say(f"{pod.name}'s disk is full")
+
+    def clock(self) -> None:
+        """One pod's clock is set, forward or back: no further from the store's than it may be."""
+        pod = self.chance.choice(self.pods)
+        pod.skew_ms = self.chance.randint(-SKEW_MS, SKEW_MS)
+        self.judge.say(f"{pod.name}'s clock is set to {pod.skew_ms} ms")
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
