@@ -31,6 +31,7 @@ from gateway.service.claims import SKEW_MS
 from gateway.service.oneshot import Given, news, remembered
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
     from workshop import Workshop
 
     from gateway.backends.contract import Command
@@ -93,8 +94,9 @@ async def test_a_stop_under_a_redaction_proves_its_silence_again(store: RedisSto
             assert document.protected
 
 
-async def test_a_stop_proves_no_more_than_a_look(store: RedisStore) -> None:
-    """It was seen before the claim stood, as this gateway's clock has it: somebody else's command may still land."""
+async def test_a_stop_proves_no_more_than_a_look(store: RedisStore, redis: Redis) -> None:
+    """It was seen before the claim stood, which the store had lost meanwhile: somebody else's command may still land,
+    as this gateway's clock has it."""
     async with opened(store, "a") as shop:
         shop.clock.move(-60_000)
         shop.recorders["a"].calls["x"] = Parties.NONE
@@ -104,6 +106,7 @@ async def test_a_stop_proves_no_more_than_a_look(store: RedisStore) -> None:
         shop.clock.move(1)
         answer = (await shop.service.control(shop.ask("x").control(action=Action.STOP))).document
         assert answer.protected  # nothing new was seen
+        await redis.delete(*await redis.keys("*target*"))
         shop.recorders["a"].calls["x"] = Parties.NONE
         shop.recorders["a"].deaf = True
         with pytest.raises(Failure):
