@@ -299,6 +299,29 @@ async def test_a_silent_vendor_is_given_up_at_the_deadline() -> None:
         assert caught.value.fault is Fault.TIMEOUT
 
 
+async def test_a_request_that_is_given_up_does_not_stay_behind() -> None:
+    """The connection is cut, not closed: nothing of it is delivered after that."""
+    ended: asyncio.Future[type[Exception] | None] = asyncio.get_running_loop().create_future()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65_536):
+                pass
+            ended.set_result(None)
+        except ConnectionResetError:
+            ended.set_result(ConnectionResetError)
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with client(f"http://127.0.0.1:{port}") as http:
+        with pytest.raises(Unconfirmed):
+            await http.exchange(GET, deadline=soon(0.1))
+        assert await asyncio.wait_for(ended, 10) is ConnectionResetError
+    server.close()
+    await server.wait_closed()
+
+
 # Not sent
 
 
