@@ -16,6 +16,7 @@ from gateway.audit.journal import Journal
 from gateway.auth.notices import slug
 from gateway.clock import Clock
 from gateway.describe import Scribe
+from gateway.elsewhere import Elsewhere
 from gateway.evidence import Policy
 from gateway.heal import Healer
 from gateway.ledger import Ledger
@@ -127,7 +128,9 @@ async def running(
         certificates = Certificates(settings, metrics=metrics, told=admission.notices.changed)
         await stack.enter_async_context(certificates.followed())
         _noticed(admission.notices, watch, journal, parts.recorders)
-        live = Live()
+        elsewhere = Elsewhere(parts.ledger)
+        await stack.enter_async_context(elsewhere.looked_up())
+        live = Live(told=elsewhere.heard)
         await stack.enter_async_context(live.hearing(watch.store))
         state = Running(port=0, admin_port=0, counted=metrics.scraped)
         if post is None:

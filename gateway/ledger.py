@@ -104,27 +104,30 @@ class Ledger:
             return await self._undurable(key, step, drafts)
 
     async def load(self, key: CallKey, *, within: float) -> Stored | None:
-        """What the store has, now; without it what this process knows of a call that it muted."""
+        """What the store has, now; without it what this process knows of a call that it muted and nobody ended."""
         try:
-            await self.catchup.heal(key, within=within)
-            return await self._load(key, within)
+            return await self.look_up(key, within=within)
         except StoreUnavailable:
             local = self.local.get(key)
-            if local is None:
+            if local is None or local.doubtful:
                 raise
             known = self._known.get(key)
             return Stored(
                 redaction=local.redaction, head=known.head if known else GENESIS, seq=known.seq if known else 0
             )
 
+    async def look_up(self, key: CallKey, *, within: float) -> Stored | None:
+        """What the store has, with all that it lacked, is what is known here. Raises `StoreUnavailable`."""
+        await self.catchup.heal(key, within=within)
+        return await self._load(key, within)
+
     async def read(self, key: CallKey, *, within: float) -> Recorded[None] | None:
         """What is known of a call and how durably. Raises `StoreUnavailable` when only memory knows."""
         try:
-            await self.catchup.heal(key, within=within)
-            stored = await self._load(key, within)
+            stored = await self.look_up(key, within=within)
         except StoreUnavailable:
             local = self.local.get(key)
-            if local is None or not local.journaled:
+            if local is None or not local.journaled or local.doubtful:
                 raise
             return Recorded(redaction=local.redaction, outcome=None, durability="journal", audit=None)
         if stored is None:
@@ -147,7 +150,7 @@ class Ledger:
 
     def orphans(self, *, now: int) -> tuple[CallKey, ...]:
         """Calls muted here that somebody must look at by `now` (ms), for when the store's queue cannot be read."""
-        return tuple(key for key, local in self.local.open() if local.due_at <= now)
+        return tuple(key for key, local in self.local.open() if local.due_at <= now and not local.doubtful)
 
     # ── the store's way ──
 
@@ -290,7 +293,7 @@ class Ledger:
     def _unheard(self, key: CallKey, draft: Draft[_T]) -> None:
         """A step that nobody need hear of is only remembered."""
         if (local := self.local.get(key)) is not None:
-            local.redaction = draft.change.after
+            local.redaction, local.alone = draft.change.after, True
             local.due_at = draft.change.due_at or 0
 
     def _without_store(self, key: CallKey, draft: Draft[_T], *, journaled: bool) -> None:
@@ -327,10 +330,7 @@ class Ledger:
     def _follow(self, key: CallKey, redaction: Redaction) -> None:
         """What others did to a call that was muted here."""
         local = self.local.get(key)
-        if local is None or local.lacking or redaction.revision < local.redaction.revision:
-            return
-        local.redaction = redaction
-        if not redaction.open:
+        if local is not None and local.follows(redaction) and not redaction.open:
             self.local.forget(key)
             self._journal.forget(key.tenant, key.call_id)
 

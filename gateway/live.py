@@ -17,10 +17,10 @@ from gateway.beside import beside
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from gateway.model import CallKey
-    from gateway.store.contract import Store
+    from gateway.store.contract import Store, Word
 
 _log = structlog.stdlib.get_logger("live")
 
@@ -29,9 +29,10 @@ AGAIN_SECONDS = 1.0
 
 
 class Live:
-    """`full` once `most` listeners are there: then nobody more is taken."""
+    """`full` once `most` listeners are there: then nobody more is taken. `told` gets every word."""
 
-    def __init__(self, *, most: int = LISTENERS) -> None:
+    def __init__(self, *, most: int = LISTENERS, told: Callable[[Word | None], None] = lambda _: None) -> None:
+        self._told = told
         self._most = most
         self._waiting: defaultdict[CallKey, set[asyncio.Event]] = defaultdict(set)
         self._count = 0
@@ -79,8 +80,10 @@ class Live:
     async def _hear(self, store: Store) -> None:
         while True:
             try:
-                async for key in store.changes():
-                    self.changed(key)
+                async for word in store.changes():
+                    self._told(word)
+                    if word is not None:
+                        self.changed(word.key)
             except StoreUnavailable:
                 _log.warning("changes.lost")
             await asyncio.sleep(AGAIN_SECONDS)

@@ -45,6 +45,8 @@ class Local:
     finds: int = 0  # how often more was found missing
     spilled: int = 0  # older steps that the store lacks, in the journal alone
     unclaimed: bool = False  # nobody was asked who else means its recorders
+    doubts: int = 0  # words that others may have let go, since it was looked up
+    alone: bool = False  # its redaction went on without the store
 
     @property
     def lacking(self) -> bool:
@@ -54,6 +56,11 @@ class Local:
     @property
     def adrift(self) -> bool:
         return self.lacking or (self.unclaimed and self.redaction.open)
+
+    @property
+    def doubtful(self) -> bool:
+        """Others may have ended it; what the store lacks of it they did not know."""
+        return self.doubts > 0 and not self.lacking
 
     def missed(self) -> Missed:
         at = max(pending.note.at for pending in self.pending)
@@ -84,6 +91,13 @@ class Local:
         self.mended = False
         self.finds += 1
         self.unclaimed = True
+
+    def follows(self, redaction: Redaction) -> bool:
+        """This is what the store has. False where that is old, or lacks what is known here."""
+        if self.lacking or (redaction.revision < self.redaction.revision and not self.alone):
+            return False
+        self.redaction, self.alone = redaction, False
+        return True
 
     def spill(self) -> tuple[int, int]:
         """Keep only the newest step, which has the state; gives how many of the others the journal has, and how many

@@ -82,6 +82,19 @@ class Change:
         given = self.before.redaction.order if self.before else None
         return self.after.order not in {None, given}
 
+    @property
+    def lets_go(self) -> bool:
+        """After it some party may be recorded, or soon: whoever knows the call as it was before must not go by that."""
+        return self.after.order is not None or not self.after.open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """Some pod has just changed the call; `lets_go` as in `Change`."""
+
+    key: CallKey
+    lets_go: bool
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
@@ -232,8 +245,9 @@ class Store(Protocol):
         """The operation is `left` done or failed; or new: nothing was done and the name is free again."""
         ...
 
-    def changes(self) -> AsyncIterator[CallKey]:
-        """Calls that some pod has just changed, for as long as the connection holds; then `StoreUnavailable`."""
+    def changes(self) -> AsyncIterator[Word | None]:
+        """None once every change will be heard, then word of each, for as long as the connection holds; then
+        `StoreUnavailable`."""
         ...
 
     async def ping(self, *, within: float) -> None: ...

@@ -6,6 +6,7 @@
 --       5 due (sorted set)   all with the bucket's tag
 -- args  1 operation id  2 expected revision  3 expected chain head  4 new revision  5 new state
 --       6 entry ('' = this step has none)  7 link  8 due at, ms ('' = not due)  9 keep for, ms ('' = keep)
+--       10 mark of the word that is told of it ('!' = somebody is let go)
 -- gives {'done'|'again', ms, seq, link} or {'stale', ms, revision, head, seq, state}
 
 local REMEMBERED = 16 -- operation ids a call remembers: a try again comes within seconds
@@ -65,7 +66,7 @@ local function commit(keys, args)
   redis.call('HSET', call, 'revision', args[4], 'head', args[7], 'seq', seq, 'state', args[5],
     'ops', remember(ops, args[1], seq, args[7]))
   if args[8] == '' then redis.call('ZREM', due, call) else redis.call('ZADD', due, args[8], call) end
-  redis.call('PUBLISH', trail .. ':changes', call)
+  redis.call('PUBLISH', trail .. ':changes', (args[10] or '') .. call)
   keep(call, args[9])
   keep(index, args[9])
   return {'done', ms, seq, args[7]}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from gateway.model import CallKey
-    from gateway.store.contract import Change, Claim, Claims, Committed, Stale, Store, Stored, TrailEntry, Turn
+    from gateway.store.contract import Change, Claim, Claims, Committed, Stale, Store, Stored, TrailEntry, Turn, Word
 
 _T = TypeVar("_T")
 
@@ -103,7 +103,7 @@ class GuardedStore:
     async def once_over(self, name: str, fingerprint: str, *, left: Turn, within: float) -> None:
         await self._guarded(lambda: self._store.once_over(name, fingerprint, left=left, within=within), within)
 
-    def changes(self) -> AsyncIterator[CallKey]:
+    def changes(self) -> AsyncIterator[Word | None]:
         return self._store.changes()
 
     async def ping(self, *, within: float) -> None:

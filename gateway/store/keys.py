@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.model import CallKey
 from gateway.store.codec import decode, encode
-from gateway.store.contract import BUCKETS, Claim, Stored, StoreUnavailable, TrailEntry, Use, bucket
+from gateway.store.contract import BUCKETS, Claim, Stored, StoreUnavailable, TrailEntry, Use, Word, bucket
 
 if TYPE_CHECKING:
     from gateway.store.contract import Change
@@ -77,6 +77,11 @@ def uses(found: list[bytes]) -> dict[str, Use]:
     return {kid: Use(seen_at=times[f"{kid}:seen"], used_at=times.get(kid)) for kid in kids}
 
 
+def word(said: bytes) -> Word:
+    """What is told of a change: the name of the call's hash, marked where somebody was let go."""
+    return Word(key=call_key(said), lets_go=said.startswith(b"!"))
+
+
 def call_key(name: bytes) -> CallKey:
     """A call's key from the name of its hash; a tenant has no colon."""
     return _from_member(name.decode().split(":", 2)[2])
@@ -100,6 +105,7 @@ def arguments(change: Change) -> tuple[str | bytes | int, ...]:
         change.link,
         "" if change.due_at is None else change.due_at,
         "" if change.keep_ms is None else change.keep_ms,
+        "!" if change.lets_go else "",
     )
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from gateway.model import CallKey
-    from gateway.store.contract import Change, Use
+    from gateway.store.contract import Change, Use, Word
     from gateway.store.wire import Command
 
 _T = TypeVar("_T")
@@ -192,18 +192,19 @@ class RedisStore:
         (found,) = await self._send(within, number, ("HGETALL", name))
         return keys.uses(found)
 
-    async def changes(self) -> AsyncIterator[CallKey]:
+    async def changes(self) -> AsyncIterator[Word | None]:
         """Every node of a cluster tells what any of them was told, so one connection hears all."""
         try:
             primary = await self._primaries.primary(0)
             async with primary.node.busy(), primary.node.client.pubsub(ignore_subscribe_messages=True) as heard:
                 async with asyncio.timeout(COMMAND_SECONDS):
                     await heard.psubscribe(keys.CHANGES)
+                yield None
                 while self._primaries.current(primary):
                     with told_as_lost():
                         message = await heard.get_message(timeout=COMMAND_SECONDS / 2)
                     if message is not None:
-                        yield keys.call_key(message["data"])
+                        yield keys.word(message["data"])
         except (RedisError, OSError) as error:
             raise StoreUnavailable(type(error).__name__) from error
         raise StoreUnavailable("the primary is another one")

@@ -11,7 +11,7 @@ from workshop import opened
 from gateway import live
 from gateway.live import Live
 from gateway.model import CallKey, Parties
-from gateway.store.contract import StoreUnavailable
+from gateway.store.contract import StoreUnavailable, Word
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,11 +39,11 @@ async def test_a_lost_connection_is_made_again(store: RedisStore, monkeypatch: p
     monkeypatch.setattr(live, "AGAIN_SECONDS", 0.01)
     tries = []
 
-    async def changes() -> AsyncIterator[CallKey]:
+    async def changes() -> AsyncIterator[Word]:
         tries.append(1)
         if len(tries) == 1:
             raise StoreUnavailable("away")
-        yield KEY
+        yield Word(key=KEY, lets_go=False)
 
     monkeypatch.setattr(store, "changes", changes)
     heard = Live()
@@ -55,6 +55,7 @@ async def test_a_lost_connection_is_made_again(store: RedisStore, monkeypatch: p
 async def test_a_store_that_is_away_gives_no_word(store: RedisStore, redis: Redis) -> None:
     """Its own error, when the connection is cut."""
     words = store.changes()
+    assert await anext(words) is None
     task = asyncio.ensure_future(anext(words))
     await asyncio.sleep(0.1)
     await redis.client_kill_filter(_type="pubsub")

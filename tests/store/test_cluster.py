@@ -120,8 +120,9 @@ async def test_changes_are_heard_from_every_shard(store: RedisStore) -> None:
     heard: set[CallKey] = set()
 
     async def listen() -> None:
-        async for key in store.changes():
-            heard.add(key)
+        nonlocal heard
+        async for word in store.changes():
+            heard |= {word.key} if word else set()
             if heard >= calls:
                 return
 

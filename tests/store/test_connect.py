@@ -195,6 +195,7 @@ async def test_a_connection_closed_under_a_write_is_a_lost_one(tmp_path: Path, m
 
     async with single(tmp_path) as server, opened(f"redis://127.0.0.1:{server.port}") as store:
         changes = store.changes()
+        assert await anext(changes) is None
         listener = asyncio.ensure_future(anext(changes))
         await until(lambda: _is_heard(server))
         with monkeypatch.context() as patch:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from gateway.metrics import Metrics
 from gateway.model import CallKey, Redaction
-from gateway.store.contract import Change, Committed, StoreUnavailable, StoreUnfit, StoreUnsettled, Turn, bucket
+from gateway.store.contract import Change, Committed, StoreUnavailable, StoreUnfit, StoreUnsettled, Turn, Word, bucket
 from gateway.store.embedded import EmbeddedServer, socket_path
 from gateway.store.guard import HURRIED_SECONDS
 from gateway.store.redis import RedisStore
@@ -213,7 +213,9 @@ async def test_the_guard_keeps_every_promise_of_the_store(store: RedisStore) -> 
         assert (await guarded.loosen("t", KEY, lands_before=1, over=(), within=PATIENT)).others == ()
         assert await guarded.once("o", "f", runs_ms=9_000, keep_ms=9_000, again=False, within=PATIENT) is Turn.NEW
         await guarded.once_over("o", "f", left=Turn.DONE, within=PATIENT)
-        heard = asyncio.ensure_future(anext(aiter(guarded.changes())))
+        words = aiter(guarded.changes())
+        assert await anext(words) is None
+        heard = asyncio.ensure_future(anext(words))
         async with asyncio.timeout(10):
             for revision in range(2, 99):
                 if heard.done():
@@ -223,5 +225,5 @@ async def test_the_guard_keeps_every_promise_of_the_store(store: RedisStore) -> 
                 after = replace(change.after, revision=revision)
                 await guarded.commit(replace(change, op=f"o{revision}", before=stored, after=after), within=PATIENT)
                 await asyncio.sleep(0.02)
-        assert await heard == KEY
+        assert await heard == Word(key=KEY, lets_go=True)
         await guarded.close()

@@ -1,0 +1,76 @@
+"""What other pods have let go of while this one, which muted it, still thinks that it is silent.
+
+Without the store a pod looks after what it muted itself, and says so when it is asked. That must not be what somebody
+else has ended since: its recording would be shut off again, and until then be called silent. So word of every order and
+every end, which comes through the store, makes what is known here doubtful until it was looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway.beside import beside
+from gateway.store.contract import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.ledger import Ledger
+    from gateway.model import CallKey
+    from gateway.store.contract import Word
+
+PAUSE_SECONDS = 0.2  # most of it is our own doing, and known by then
+AGAIN_SECONDS = 1.0
+LOOKED_UP_AT_ONCE = 16
+STORE_SECONDS = 1.0
+
+
+class Elsewhere:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._wake = asyncio.Event()
+
+    def heard(self, word: Word | None) -> None:
+        """Word of a change; None: from now on there is word, and what there was before nobody heard."""
+        if word is None:
+            for _, local in self._ledger.local.open():
+                local.doubts += 1
+        elif word.lets_go and (known := self._ledger.local.get(word.key)) is not None:
+            known.doubts += 1
+        else:
+            return
+        self._wake.set()
+
+    @asynccontextmanager
+    async def looked_up(self) -> AsyncIterator[None]:
+        """What is doubtful is looked up while the block runs."""
+        async with beside(self._work()):
+            yield
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(PAUSE_SECONDS)
+            self._wake.clear()
+            try:
+                await self._look_up()
+            except StoreUnavailable:
+                self._wake.set()
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _look_up(self) -> None:
+        doubtful = [key for key, local in self._ledger.local.open() if local.doubts]
+        for first in range(0, len(doubtful), LOOKED_UP_AT_ONCE):
+            some = doubtful[first : first + LOOKED_UP_AT_ONCE]
+            await asyncio.gather(*(self._look_one_up(key) for key in some))
+
+    async def _look_one_up(self, key: CallKey) -> None:
+        local = self._ledger.local.get(key)
+        if local is None:
+            return
+        doubts = local.doubts
+        await self._ledger.look_up(key, within=STORE_SECONDS)
+        if local.doubts == doubts:
+            local.doubts = 0
