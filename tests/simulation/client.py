@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from virtual import never
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from vault import Vault
 
     from gateway.model import CallKey
-    from gateway.store.contract import Change, Claim, Claims, Committed, Stale, Stored, TrailEntry, TrailPage, Turn
+    from gateway.store.contract import (
+        Change,
+        Claim,
+        Claims,
+        Committed,
+        Stale,
+        Stored,
+        TrailEntry,
+        TrailPage,
+        Turn,
+        Word,
+    )
 
 _T = TypeVar("_T")
 
@@ -42,7 +53,8 @@ ORDER: ContextVar[str] = ContextVar("ORDER", default="")  # the order that the r
 @dataclass(slots=True, kw_only=True)
 class Way:
     """How things are between one pod and the store. `cut` until then, `dead` with the pod, `lossy` and `slow` are
-    chances, `deaf` is that of a step of which nobody hears any more whether it was taken."""
+    chances, `deaf` is that of a step of which nobody hears any more whether it was taken. `told` is when word came last
+    that a call was let go."""
 
     cut: float = 0.0
     silent: bool = False
@@ -50,6 +62,7 @@ class Way:
     slow: float = 0.0
     deaf: float = 0.0
     dead: bool = False
+    told: dict[CallKey, float] = field(default_factory=dict)
 
 
 class SimStore:
@@ -110,11 +123,32 @@ class SimStore:
 
     async def once_over(self, name: str, fingerprint: str, *, left: Turn, within: float) -> None: ...
 
-    async def changes(self) -> AsyncIterator[CallKey]:
-        keys: tuple[CallKey, ...] = ()
-        for key in keys:
-            yield key
-        raise StoreUnavailable("nobody listens here")
+    async def changes(self) -> AsyncIterator[Word | None]:
+        """Word that comes while the way is cut is lost, and the connection with it."""
+        loop = asyncio.get_running_loop()
+        if self._way.dead or loop.time() < self._way.cut:
+            raise StoreUnavailable("not reached")
+        words: asyncio.Queue[Word | None] = asyncio.Queue()
+
+        def arrives(word: Word) -> None:
+            if self._way.dead or loop.time() < self._way.cut:
+                words.put_nowait(None)
+                return
+            if word.lets_go:
+                self._way.told[word.key] = loop.time()
+            words.put_nowait(word)
+
+        def tell(word: Word) -> None:
+            loop.call_later(self._leg(), arrives, word)
+
+        self._vault.listeners.append(tell)
+        try:
+            yield None
+            while (word := await words.get()) is not None:
+                yield word
+        finally:
+            self._vault.listeners.remove(tell)
+        raise StoreUnavailable("connection lost")
 
     async def probe(self, name: str, *, word: str, within: float) -> str:
         return await self._ask(lambda: self._vault.probe(name, word), within)

@@ -156,7 +156,8 @@ class Judge:
 
     # ── what clients are told ──
 
-    def answered(self, asking: Asking, document: Document, key: CallKey) -> None:
+    def answered(self, asking: Asking, document: Document, key: CallKey, told: float) -> None:
+        """`told` is when the pod heard last that somebody of the call was let go."""
         self.answers += 1
         self._acknowledge(document)
         if not document.protected:
@@ -166,7 +167,8 @@ class Judge:
         for deck in self.decks:
             moment = deck.now(call)
             order = self.orders.get(moment.cause)
-            newer = order is not None and (order.at > asking.as_of or order.lost or not stored)
+            unheard = not stored and not (order and order.at <= told < asking.as_of)
+            newer = order is not None and (order.at > asking.as_of or order.lost or unheard)
             if call in deck.ended or moment.muted or newer or _excused(moment):
                 continue
             self.breach(f"I1 {_name(key)} is told protected, {deck.name} records (by {moment.cause})")

@@ -15,9 +15,11 @@ from virtual import EPOCH_MS, OWNER
 
 from gateway.clock import Clock
 from gateway.describe import Scribe
+from gateway.elsewhere import Elsewhere
 from gateway.evidence import Policy
 from gateway.heal import Healer
 from gateway.ledger import Ledger
+from gateway.live import Live
 from gateway.metrics import Metrics, Outcome
 from gateway.model import Vendor
 from gateway.reconcile import Reconciler
@@ -127,6 +129,9 @@ class Pod:
             healer = Healer(tools.ledger, journal, watch, raw, scribe=tools.scribe)
             watch.reached = healer.wake
             await stack.enter_async_context(healer.healing())
+            elsewhere = Elsewhere(tools.ledger)
+            await stack.enter_async_context(elsewhere.looked_up())
+            await stack.enter_async_context(Live(told=elsewhere.heard).hearing(watch.store))
             reconciler = Reconciler(tools, watch.store, Dated(tools), node=self.name)
             await stack.enter_async_context(reconciler.working())
             await stack.enter_async_context(

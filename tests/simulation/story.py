@@ -31,7 +31,7 @@ SETTLING_SECONDS = 20
 DECKS = ("one", "two")
 CLASHES = 0.3  # of all runs
 REFUSALS = 0.2  # of these
-LOSSES = 0.1  # of the others
+LOSSES = 0.12  # of the others: what a store or a pod knows is not so any more
 STORMS = 0.1  # of what is left: twice as much goes wrong, and twice as much is asked for
 
 
@@ -95,7 +95,7 @@ class Story:
         elif self.clash:
             self._clash()
         elif self.chance.random() < LOSSES:
-            self._loss()
+            self.chance.choice((self._loss, self._outlived))()
         else:
             self._mischief()
 
@@ -135,6 +135,19 @@ class Story:
             at(when, lambda: self._unmute_one("default"))
             when += chance.uniform(0.02, 0.3)
 
+    def _outlived(self) -> None:
+        """What one pod has muted another one lets go; then there is no store, and the first one is asked."""
+        chance, self.dates = self.chance, (None,)
+        first, second = chance.sample(self.pods, 2)
+        at(0.1, lambda: self._mute_one(pod=first))
+        when = chance.uniform(0.6, 1.2)
+        at(when, lambda: self._unmute_one(pod=second))
+        when += chance.uniform(0.1, 1.5)
+        at(when, lambda: self.troubles.cut(self.pods))
+        for _ in range(12):
+            when += chance.uniform(0.01, 0.3)
+            at(when, lambda: spawn(self._read(first, CLIENTS[0], THE_CALL, refresh=False)))
+
     def _mischief(self) -> None:
         chance, troubles = self.chance, self.troubles
         times = 2 if chance.random() < STORMS else 1
@@ -159,12 +172,12 @@ class Story:
 
     # ── clients ──
 
-    def _mute_one(self, hold: str = "") -> None:
-        if pod := self._alive():
+    def _mute_one(self, hold: str = "", pod: Pod | None = None) -> None:
+        if pod := pod or self._alive():
             spawn(self._mute(pod, CLIENTS[0], THE_CALL, Where(), hold))
 
-    def _unmute_one(self, hold: str = "") -> None:
-        if pod := self._alive():
+    def _unmute_one(self, hold: str = "", pod: Pod | None = None) -> None:
+        if pod := pod or self._alive():
             spawn(self._unmute(pod, CLIENTS[0], THE_CALL, hold))
 
     def _alive(self) -> Pod | None:
@@ -257,7 +270,7 @@ class Story:
         self, what: str, pod: Pod, key: CallKey, work: Callable[[], Awaitable[Answer]]
     ) -> Answer | Failure | None:
         """None where the pod died under the request."""
-        asking = Asking(key=key, as_of=self._now())
+        asking, told = Asking(key=key, as_of=self._now()), pod.way.told.get(key, 0.0)
         self.judge.say(f"{pod.name}: {what} {key.tenant}/{key.call_id}")
         try:
             answer = await _within(pod, asking, work)
@@ -271,7 +284,7 @@ class Story:
             f"{pod.name}: {what} {key.tenant}/{key.call_id} → {document.state} "
             f"{'protected' if document.protected else 'not protected'} {document.durability}"
         )
-        self.judge.answered(asking, document, key)
+        self.judge.answered(asking, document, key, told)
         return answer
 
     def _told(self, pod: Pod, what: str, key: CallKey, failure: Failure) -> None:

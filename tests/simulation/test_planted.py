@@ -10,6 +10,7 @@ import simulate
 
 from gateway import decide, describe, evidence, landing, reconcile, recorders, view
 from gateway.asks import Answer
+from gateway.elsewhere import Elsewhere
 from gateway.model import Order, OrderKind
 from gateway.reconcile import Reconciler
 from gateway.recorders import Recorders
@@ -130,6 +131,9 @@ async def _not_called_off(_: Unmutes, __: object, ___: object, before: Redaction
     return Recorded(redaction=before, outcome=None, durability="none", audit=None)
 
 
+def _unheard(_: Elsewhere, __: object) -> None: ...
+
+
 def _abandoned_without_holds(redaction: Redaction, *, at: int) -> Redaction:
     after: Redaction = REAL["abandon"](redaction, at=at)
     return replace(after, holds=(), closed_at=at)
@@ -159,6 +163,7 @@ PLANTED: tuple[tuple[str, Plant], ...] = (
     ("an unmute needs no store", (Tools, "record", _without_the_store)),
     ("an abandoned order drops the holds", (decide, "abandon", _abandoned_without_holds)),
     ("a refused unmute is not called off", (Unmutes, "_call_off", _not_called_off)),
+    ("what others let go is not heard of", (Elsewhere, "heard", _unheard)),
     ("one recorder settles for all", (decide, "_all_let_go", _one_settles_for_all)),
 )
 

@@ -64,12 +64,13 @@ class Troubles:
             pod.way.deaf = self.chance.choice(chances)
 
     def outage(self) -> None:
-        at(self.chance.uniform(0.2, 4), lambda: self._cut(self.pods))
+        at(self.chance.uniform(0.2, 4), lambda: self.cut(self.pods))
 
     def partition(self) -> None:
-        at(self.chance.uniform(0.2, 4), lambda: self._cut([self.chance.choice(self.pods)]))
+        at(self.chance.uniform(0.2, 4), lambda: self.cut([self.chance.choice(self.pods)]))
 
-    def _cut(self, pods: Sequence[Pod]) -> None:
+    def cut(self, pods: Sequence[Pod]) -> None:
+        """Nobody of these reaches the store, from now on for a while."""
         until = self._now() + self.chance.uniform(0.1, 3)
         silent = self.chance.random() < 0.5
         for pod in pods:

@@ -16,6 +16,7 @@ from gateway.store.contract import (
     TrailEntry,
     TrailPage,
     Turn,
+    Word,
     bucket,
 )
 
@@ -74,6 +75,7 @@ class Vault:
         self.committed: Callable[[Change], None] = lambda _: None
         self.orders: dict[str, int] = {}
         self.lost = False
+        self.listeners: list[Callable[[Word], None]] = []
         self._again: defaultdict[str, int] = defaultdict(int)
 
     def commit(self, change: Change) -> Committed | Stale:
@@ -98,6 +100,8 @@ class Vault:
         else:
             data.due[key] = change.due_at
         self.committed(change)
+        for tell in tuple(self.listeners):
+            tell(Word(key=key, lets_go=change.lets_go))
         return Committed(seq=seq, at=self.ms(), durability="stored", link=change.link)
 
     def _append(self, key: CallKey, change: Change) -> int:
