@@ -128,7 +128,7 @@ async def running(
         certificates = Certificates(settings, metrics=metrics, told=admission.notices.changed)
         await stack.enter_async_context(certificates.followed())
         _noticed(admission.notices, watch, journal, parts.recorders)
-        elsewhere = Elsewhere(parts.ledger)
+        elsewhere = Elsewhere(parts.ledger, lands_before=parts.sharing.lands_before)
         await stack.enter_async_context(elsewhere.looked_up())
         live = Live(told=elsewhere.heard)
         await stack.enter_async_context(live.hearing(watch.store))

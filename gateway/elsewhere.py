@@ -15,7 +15,7 @@ from gateway.beside import beside
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from gateway.ledger import Ledger
     from gateway.model import CallKey
@@ -28,18 +28,18 @@ STORE_SECONDS = 1.0
 
 
 class Elsewhere:
-    def __init__(self, ledger: Ledger) -> None:
+    """`lands_before`: when (ms) a command that somebody sends now has landed or died."""
+
+    def __init__(self, ledger: Ledger, *, lands_before: Callable[[], int]) -> None:
         self._ledger = ledger
+        self._lands_before = lands_before
         self._wake = asyncio.Event()
 
     def heard(self, word: Word | None) -> None:
         """Word of a change; None: from now on there is word, and what there was before nobody heard."""
         if word is None:
-            for _, local in self._ledger.local.open():
-                local.doubts += 1
-        elif word.lets_go and (known := self._ledger.local.get(word.key)) is not None:
-            known.doubts += 1
-        else:
+            self._ledger.local.unheard(loose_before=self._lands_before())
+        elif not word.lets_go or not self._ledger.local.heard(word.key, loose_before=self._lands_before()):
             return
         self._wake.set()
 
@@ -61,7 +61,7 @@ class Elsewhere:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _look_up(self) -> None:
-        doubtful = [key for key, local in self._ledger.local.open() if local.doubts]
+        doubtful = [key for key, local in self._ledger.local.open() if local.doubts or local.unheard]
         for first in range(0, len(doubtful), LOOKED_UP_AT_ONCE):
             some = doubtful[first : first + LOOKED_UP_AT_ONCE]
             await asyncio.gather(*(self._look_one_up(key) for key in some))
@@ -70,7 +70,11 @@ class Elsewhere:
         local = self._ledger.local.get(key)
         if local is None:
             return
-        doubts = local.doubts
-        await self._ledger.look_up(key, within=STORE_SECONDS)
+        doubts, local.unheard = local.doubts, False
+        try:
+            await self._ledger.look_up(key, within=STORE_SECONDS)
+        except StoreUnavailable:
+            local.unheard = True
+            raise
         if local.doubts == doubts:
             local.doubts = 0

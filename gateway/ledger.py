@@ -113,7 +113,7 @@ class Ledger:
                 raise
             known = self._known.get(key)
             return Stored(
-                redaction=local.redaction, head=known.head if known else GENESIS, seq=known.seq if known else 0
+                redaction=local.believed, head=known.head if known else GENESIS, seq=known.seq if known else 0
             )
 
     async def look_up(self, key: CallKey, *, within: float) -> Stored | None:
@@ -129,7 +129,7 @@ class Ledger:
             local = self.local.get(key)
             if local is None or not local.journaled or local.doubtful:
                 raise
-            return Recorded(redaction=local.redaction, outcome=None, durability="journal", audit=None)
+            return Recorded(redaction=local.believed, outcome=None, durability="journal", audit=None)
         if stored is None:
             return None
         return Recorded(redaction=stored.redaction, outcome=None, durability="stored", audit=self.place(stored))
@@ -286,8 +286,10 @@ class Ledger:
         local, known = self.local.get(key), self._known.get(key)
         before = known.redaction if known else Redaction(key=key)
         if local is not None and (local.lacking or local.redaction.revision > before.revision):
-            return self._draft(known, local.redaction, step), local.redaction
-        usable = drafts and drafts[-1].change.before == known
+            return self._draft(known, local.believed, step), local.redaction
+        heard = self.local.doubted(before)
+        usable = drafts and drafts[-1].change.before == known and heard == before
+        before = heard
         return drafts[-1] if usable else self._draft(known, before, step), before
 
     def _unheard(self, key: CallKey, draft: Draft[_T]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.model import Redaction
 
 STATES = 8  # states on the way that are told apart from another pod's
+HEARD = 1_000  # calls of which word is remembered, for those that are muted here right after it
 
 
 @dataclass(slots=True)
@@ -46,6 +47,8 @@ class Local:
     spilled: int = 0  # older steps that the store lacks, in the journal alone
     unclaimed: bool = False  # nobody was asked who else means its recorders
     doubts: int = 0  # words that others may have let go, since it was looked up
+    unheard: bool = False  # there may have been words that nobody heard
+    loose_before: int = 0  # what they may have sent has landed by then (ms): older evidence is none
     alone: bool = False  # its redaction went on without the store
 
     @property
@@ -56,6 +59,11 @@ class Local:
     @property
     def adrift(self) -> bool:
         return self.lacking or (self.unclaimed and self.redaction.open)
+
+    @property
+    def believed(self) -> Redaction:
+        """Its redaction, with what was heard of others."""
+        return loosened(self.redaction, before=self.loose_before)
 
     @property
     def doubtful(self) -> bool:
@@ -134,6 +142,7 @@ class LocalCalls:
     def __init__(self, *, most: int) -> None:
         self._most = most
         self._calls: OrderedDict[CallKey, Local] = OrderedDict()
+        self._heard: OrderedDict[CallKey, int] = OrderedDict()
 
     def get(self, key: CallKey) -> Local | None:
         return self._calls.get(key)
@@ -143,8 +152,31 @@ class LocalCalls:
         local = self._calls.get(key)
         if local is None:
             self._shrink()
-            local = self._calls[key] = Local(redaction=redaction)
+            local = self._calls[key] = Local(redaction=redaction, loose_before=self._heard.get(key, 0))
         return local
+
+    def heard(self, key: CallKey, *, loose_before: int) -> bool:
+        """Others let somebody go; what they send may land until `loose_before` (ms). False: the call is not one that
+        was muted here, so far."""
+        self._heard[key] = loose_before
+        self._heard.move_to_end(key)
+        if len(self._heard) > HEARD:
+            self._heard.popitem(last=False)
+        if (local := self._calls.get(key)) is None:
+            return False
+        local.doubts += 1
+        local.loose_before = loose_before
+        return True
+
+    def unheard(self, *, loose_before: int) -> None:
+        """There may have been word that did not come. Who cannot look that up goes on looking after what was muted
+        here, and calls it silent only by what is seen after `loose_before` (ms)."""
+        for _, local in self.open():
+            local.unheard, local.loose_before = True, loose_before
+
+    def doubted(self, redaction: Redaction) -> Redaction:
+        """It, with what was heard of others lately."""
+        return loosened(redaction, before=self._heard.get(redaction.key, 0))
 
     def adrift(self) -> tuple[tuple[CallKey, Local], ...]:
         """Calls that the store lacks something of, were it only who means their recorders."""

@@ -129,7 +129,7 @@ class Pod:
             healer = Healer(tools.ledger, journal, watch, raw, scribe=tools.scribe)
             watch.reached = healer.wake
             await stack.enter_async_context(healer.healing())
-            elsewhere = Elsewhere(tools.ledger)
+            elsewhere = Elsewhere(tools.ledger, lands_before=tools.sharing.lands_before)
             await stack.enter_async_context(elsewhere.looked_up())
             await stack.enter_async_context(Live(told=elsewhere.heard).hearing(watch.store))
             reconciler = Reconciler(tools, watch.store, Dated(tools), node=self.name)
