@@ -11,7 +11,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gateway.beside import beside
+from gateway.beside import beside, together
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -61,20 +61,20 @@ class Elsewhere:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _look_up(self) -> None:
-        doubtful = [key for key, local in self._ledger.local.open() if local.doubts or local.unheard]
-        for first in range(0, len(doubtful), LOOKED_UP_AT_ONCE):
-            some = doubtful[first : first + LOOKED_UP_AT_ONCE]
-            await asyncio.gather(*(self._look_one_up(key) for key in some))
+        keys = list(self._ledger.local.to_look_up)
+        for first in range(0, len(keys), LOOKED_UP_AT_ONCE):
+            await together(self._look_one_up(key) for key in keys[first : first + LOOKED_UP_AT_ONCE])
 
     async def _look_one_up(self, key: CallKey) -> None:
-        local = self._ledger.local.get(key)
-        if local is None:
+        calls = self._ledger.local
+        calls.to_look_up.discard(key)
+        if (local := calls.get(key)) is None:
             return
-        doubts, local.unheard = local.doubts, False
+        doubts = local.doubts
         try:
             await self._ledger.look_up(key, within=STORE_SECONDS)
         except StoreUnavailable:
-            local.unheard = True
+            calls.to_look_up.add(key)
             raise
         if local.doubts == doubts:
             local.doubts = 0

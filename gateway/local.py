@@ -47,7 +47,6 @@ class Local:
     spilled: int = 0  # older steps that the store lacks, in the journal alone
     unclaimed: bool = False  # nobody was asked who else means its recorders
     doubts: int = 0  # words that others may have let go, since it was looked up
-    unheard: bool = False  # there may have been words that nobody heard
     loose_before: int = 0  # what they may have sent has landed by then (ms): older evidence is none
     alone: bool = False  # its redaction went on without the store
 
@@ -143,6 +142,7 @@ class LocalCalls:
         self._most = most
         self._calls: OrderedDict[CallKey, Local] = OrderedDict()
         self._heard: OrderedDict[CallKey, int] = OrderedDict()
+        self.to_look_up: set[CallKey] = set()
 
     def get(self, key: CallKey) -> Local | None:
         return self._calls.get(key)
@@ -166,13 +166,15 @@ class LocalCalls:
             return False
         local.doubts += 1
         local.loose_before = loose_before
+        self.to_look_up.add(key)
         return True
 
     def unheard(self, *, loose_before: int) -> None:
         """There may have been word that did not come. Who cannot look that up goes on looking after what was muted
         here, and calls it silent only by what is seen after `loose_before` (ms)."""
-        for _, local in self.open():
-            local.unheard, local.loose_before = True, loose_before
+        for key, local in self.open():
+            local.loose_before = loose_before
+            self.to_look_up.add(key)
 
     def doubted(self, redaction: Redaction) -> Redaction:
         """It, with what was heard of others lately."""
