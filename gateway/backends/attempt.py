@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import enum
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp.tracing import Trace
 
 from gateway.backends.contract import BackendError, NotSent, Unconfirmed
 from gateway.model import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import SimpleNamespace
+    from collections.abc import Iterator
 
 
 class Stage(enum.Enum):
@@ -66,12 +67,6 @@ class Attempt:
             case _:
                 return Unconfirmed(Fault.BAD_ANSWER)
 
-    async def once(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """Send, and let no exception past on which aiohttp would send a GET or PUT again by itself (it does when a
-        kept connection drops): a command goes out once."""
-        with self.translated():
-            return await handler(request)
-
     def headed(self) -> None:
         """The headers are about to be written; where there is a body they wait for it."""
         self._in_time()
@@ -90,31 +85,32 @@ class Attempt:
             raise NotSent(Fault.BUSY)
 
 
-def tracing() -> aiohttp.TraceConfig:
-    """Tells each attempt how far it got: only aiohttp knows when a connection was there and bytes are to leave."""
-    config = aiohttp.TraceConfig()
-    config.on_connection_queued_start.append(_moves_to(Stage.QUEUED))
-    config.on_connection_create_start.append(_moves_to(Stage.CONNECTING))
-    config.on_connection_create_end.append(_moves_to(Stage.CONNECTED))
-    config.on_connection_reuseconn.append(_moves_to(Stage.CONNECTED))
-    config.on_request_headers_sent.append(_Tells(Attempt.headed))
-    config.on_request_chunk_sent.append(_Tells(Attempt.written))
-    return config
+_SILENT = aiohttp.TraceConfig()
+_SILENT.freeze()
 
 
-class _moves_to:  # noqa: N801 -- called like a function
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+class Steps(Trace):
+    """Tells the attempt how far it got: only aiohttp knows when a connection was there and bytes are to leave. Each is
+    called before what its name says is done, by aiohttp's own connector and request."""
 
-    async def __call__(self, _session: object, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.stage = self._stage
+    def __init__(self, attempt: Attempt, session: aiohttp.ClientSession) -> None:
+        super().__init__(session, _SILENT, SimpleNamespace())
+        self._attempt = attempt
 
+    async def send_connection_queued_start(self) -> None:
+        self._attempt.stage = Stage.QUEUED
 
-class _Tells:
-    """Called by aiohttp before it writes, whatever the hook's name says."""
+    async def send_connection_create_start(self) -> None:
+        self._attempt.stage = Stage.CONNECTING
 
-    def __init__(self, step: Callable[[Attempt], None]) -> None:
-        self._step = step
+    async def send_connection_create_end(self) -> None:
+        self._attempt.stage = Stage.CONNECTED
 
-    async def __call__(self, _session: object, context: SimpleNamespace, _params: object) -> None:
-        self._step(context.trace_request_ctx)
+    async def send_connection_reuseconn(self) -> None:
+        self._attempt.stage = Stage.CONNECTED
+
+    async def send_request_headers(self, *_: object) -> None:
+        self._attempt.headed()
+
+    async def send_request_chunk_sent(self, *_: object) -> None:
+        self._attempt.written()

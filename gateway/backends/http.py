@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote, urlencode
 from xml.etree.ElementTree import ParseError
 
 import aiohttp
 import orjson
+from aiohttp import hdrs
 from defusedxml import ElementTree
 from yarl import URL
 
 from gateway.addresses import Guard
-from gateway.backends.attempt import Attempt, tracing
+from gateway.backends.attempt import Attempt, Steps
 from gateway.backends.contract import NotSent, Refused, Unconfirmed
 from gateway.model import Fault
 from gateway.tracing import OUTGOING
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from xml.etree.ElementTree import Element
 
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
     from gateway.backends.settings import BackendSettings
 
 BODY_LIMIT = 64 * 1024
@@ -38,6 +44,8 @@ MOST_DIGITS = 18  # of a number in an answer: longer ones mean nothing, and brea
 KEEPALIVE_SECONDS = 15.0
 
 _UNESCAPED = "*@"
+_PLAIN = re.compile(r"[A-Za-z0-9_~*@-]+", re.ASCII)
+_UNTIMED = aiohttp.ClientTimeout(total=None, sock_connect=None)  # one deadline is over all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,19 +133,36 @@ def _no_constant(_: str) -> NoReturn:
 
 def build_url(base_url: str, request: HttpRequest) -> URL:
     """The only builder of vendor URLs. `ValueError` for a segment that no escaping makes one segment."""
-    base = URL(base_url)
-    above = "" if request.root else base.raw_path.rstrip("/")
-    path = "".join(f"/{_segment(text)}" for text in request.path)
+    base = _base(base_url)
+    above = "" if request.root else base.path
+    path = "".join([f"/{_segment(text)}" for text in request.path])
     return URL.build(
         scheme=base.scheme,
-        authority=base.raw_authority,
+        authority=base.authority,
         path=above + path or "/",
-        query_string=urlencode(request.query, safe=_UNESCAPED, quote_via=quote),
+        query_string=urlencode(request.query, safe=_UNESCAPED, quote_via=quote) if request.query else "",
         encoded=True,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """The parts of a base URL, `path` without a slash at its end."""
+
+    scheme: str
+    authority: str
+    path: str
+
+
+@lru_cache(maxsize=256)
+def _base(base_url: str) -> _Base:
+    base = URL(base_url)
+    return _Base(scheme=base.scheme, authority=base.raw_authority, path=base.raw_path.rstrip("/"))
+
+
 def _segment(text: str) -> str:
+    if _PLAIN.fullmatch(text):  # nearly all are, and stay as they are
+        return text
     if text in {"", ".", ".."} or not text.isprintable():
         raise ValueError("not a path segment")
     return quote(text, safe=_UNESCAPED).replace("..", "%2E%2E")
@@ -188,25 +213,43 @@ class HttpClient:
         now = asyncio.get_running_loop().time()
         if deadline <= now:
             raise NotSent(Fault.BUSY)
-        attempt = Attempt(deadline=deadline, body=_body(request) is not None)
+        attempt = Attempt(deadline=deadline, body=request.form is not None or request.json is not None)
         with attempt.translated():
             async with asyncio.timeout_at(min(deadline, now + self._settings.timeout_seconds)):
                 return await self._send(request, attempt)
 
     async def _send(self, request: HttpRequest, attempt: Attempt) -> HttpReply:
-        async with self._session().request(
-            request.method,
-            build_url(self._settings.base_url, request),
-            data=_body(request),
-            headers=_headers(request),
-            allow_redirects=False,
-            trace_request_ctx=attempt,
-            middlewares=(attempt.once,),
-        ) as response:
+        async with await self._answered(request, attempt) as response:
+            if cookies := response.headers.getall(hdrs.SET_COOKIE, ()):
+                self._session().cookie_jar.update_cookies_from_headers(cookies, response.url)
             _check_status(response)
             return HttpReply(
                 status=response.status, headers=response.headers, body=await _read_body(response, request.limit)
             )
+
+    async def _answered(self, request: HttpRequest, attempt: Attempt) -> aiohttp.ClientResponse:
+        """Status and headers are there. The connections are aiohttp's, its session is passed by: that would send a GET
+        or PUT again by itself when a kept connection drops, and a command goes out once."""
+        session, url = self._session(), build_url(self._settings.base_url, request)
+        if session.closed or session.connector is None:
+            raise RuntimeError("the client is closed")
+        steps: list[Trace] = [Steps(attempt, session)]
+        asked = aiohttp.ClientRequest(
+            request.method,
+            url,
+            data=_body(request),
+            headers=_headers(request),
+            cookies=session.cookie_jar.filter_cookies(url),
+            loop=asyncio.get_running_loop(),
+            session=session,
+            traces=steps,
+        )
+        connection = await session.connector.connect(asked, traces=steps, timeout=_UNTIMED)
+        try:
+            return await _started(asked, connection)
+        except BaseException:
+            connection.close()
+            raise
 
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
@@ -218,10 +261,7 @@ class HttpClient:
                     socket_factory=Guard(self._settings.allowed_networks).socket,
                 ),
                 cookie_jar=self._jar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                auto_decompress=False,
                 trust_env=False,
-                trace_configs=[tracing()],
             )
         return self._opened
 
@@ -240,6 +280,20 @@ class HttpClient:
     async def close(self) -> None:
         if self._opened is not None:
             await self._opened.close()
+
+
+async def _started(asked: aiohttp.ClientRequest, connection: Connection) -> aiohttp.ClientResponse:
+    if connection.protocol is None:  # pragma: no cover -- it was made or found just now; the type cannot say it
+        raise aiohttp.ClientConnectionError
+    connection.protocol.set_response_params(
+        skip_payload=asked.method == hdrs.METH_HEAD, read_until_eof=True, auto_decompress=False
+    )
+    response = await asked.send(connection)
+    try:
+        return await response.start(connection)
+    except BaseException:
+        response.close()
+        raise
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:

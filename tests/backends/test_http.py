@@ -247,6 +247,29 @@ async def test_one_request_may_have_a_longer_answer() -> None:
             assert caught.value.fault is Fault.BAD_ANSWER
 
 
+@pytest.mark.parametrize("apart", [True, False])
+async def test_the_limit_holds_however_an_answer_comes(*, apart: bool) -> None:
+    """With its head at once or after it, a body is taken up to the limit and no further."""
+    parts = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n", b"ok"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for part in parts if apart else (b"".join(parts),):
+            writer.write(part)
+            await asyncio.sleep(0.05)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with client(f"http://127.0.0.1:{port}") as http:
+        assert (await http.exchange(HttpRequest(method="GET", limit=2), deadline=soon())).body == b"ok"
+        with pytest.raises(Unconfirmed) as caught:
+            await http.exchange(HttpRequest(method="GET", limit=1), deadline=soon())
+    assert caught.value.fault is Fault.BAD_ANSWER
+    server.close()
+    await server.wait_closed()
+
+
 @pytest.mark.parametrize(
     ("raw", "fault"),
     [
@@ -547,6 +570,16 @@ def test_only_200_passes(status: int, kind: type[Exception], fault: Fault) -> No
     with pytest.raises(kind) as caught:
         reply(b"", status).expect_ok()
     assert caught.value.args == (fault.value,)
+
+
+async def test_what_is_closed_sends_nothing() -> None:
+    """Who asks all the same has a defect, and is told so."""
+    async with wire(OK) as server, client(server.origin) as http:
+        await http.exchange(GET, deadline=soon())
+        await http.close()
+        with pytest.raises(RuntimeError):
+            await http.exchange(GET, deadline=soon())
+        assert len(server.requests) == 1
 
 
 async def test_closing_what_was_never_opened() -> None:
