@@ -53,6 +53,8 @@ def together(states: Sequence[Seen]) -> Seen:
     """Who is silent in all of `states`; `mixed` where they differ. Raises `NoSuchCall` for none at all."""
     if not states:
         raise NoSuchCall
+    if len(states) == 1 and not states[0].age_seconds:
+        return states[0]
     mixed = any(seen.mixed for seen in states) or len({seen.muted for seen in states}) > 1
     return Seen(
         muted=reduce(and_, (seen.muted for seen in states)),

@@ -74,6 +74,10 @@ class Flight:
     loose_revision: int
     background: bool
 
+    def __hash__(self) -> int:
+        """Few mutes of one call differ in the rest, and to look at all of it three times a mute takes long."""
+        return hash((self.key, self.backend))
+
 
 class Tools:
     def __init__(
