@@ -118,7 +118,7 @@ def holds_key(text: str) -> bool:
 
 def hash_secret(pepper: bytes, secret: str) -> str:
     """What is stored of a key: HMAC-SHA256 in hex."""
-    return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, secret.encode(), "sha256").hex()
 
 
 class KeyRing:

@@ -8,7 +8,6 @@ for a client that does not read its answers, as long as these like.
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -90,7 +89,7 @@ class Room:
         return True
 
     def heard(self, connection: Guest) -> None:
-        with suppress(KeyError):  # it was just told to go
+        if connection in self._open:  # else it was just told to go
             self._open.move_to_end(connection)
 
     def leave(self, connection: Guest) -> None:

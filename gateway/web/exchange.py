@@ -110,25 +110,24 @@ class Frame:
         exchange = Exchange(request_id=request_id, received_at=self.clock.ms())
         request[EXCHANGE] = exchange
         started = asyncio.get_running_loop().time()
-        with (
-            structlog.contextvars.bound_contextvars(request_id=exchange.request_id),
-            self.meter.request(request.method, request.headers) as span,
-        ):
+        structlog.contextvars.bind_contextvars(request_id=exchange.request_id)  # for as long as this task lives
+        with self.meter.request(request.method, request.headers) as span:
             response = await self._answered(request, handler, exchange)
             seconds = asyncio.get_running_loop().time() - started
-            span.answered(route=_route(request), status=response.status, outcome=exchange.outcome)
-            self._record(request, response, exchange, seconds)
+            route = _route(request)
+            span.answered(route=route, status=response.status, outcome=exchange.outcome)
+            self._record(request.method, route, response.status, exchange, seconds)
         response.headers.update({**headers.COMMON, **exchange.headers, headers.REQUEST_ID: exchange.request_id})
         return response
 
-    def _record(self, request: web.Request, response: web.StreamResponse, exchange: Exchange, seconds: float) -> None:
-        method = request.method if request.method in METHODS else "other"
+    def _record(self, said: str, route: str | None, status: int, exchange: Exchange, seconds: float) -> None:
+        method = said if said in METHODS else "other"
         self.meter.request_served(method=method, outcome=exchange.outcome, seconds=seconds)
         _log.info(
             REQUEST_SERVED,
             method=method,
-            route=_route(request),
-            status=response.status,
+            route=route,
+            status=status,
             code=exchange.outcome,
             client=exchange.client,
             duration_ms=round(seconds * 1000, 3),

@@ -82,7 +82,10 @@ def peer_address(peer: str | None, headers: MultiMapping[str], trusted: Sequence
 
     `X-Forwarded-For` counts only when a trusted proxy handed it over; what is not an address ends the walk.
     """
-    hops = [peer or "", *reversed(",".join(headers.getall("X-Forwarded-For", [])).split(","))]
+    forwarded = headers.getall("X-Forwarded-For", [])
+    if not forwarded:
+        return _shown(peer or "")
+    hops = [peer or "", *reversed(",".join(forwarded).split(","))]
     nearest: Address | None = None
     for hop in hops:
         address = _address(hop)
@@ -92,6 +95,12 @@ def peer_address(peer: str | None, headers: MultiMapping[str], trusted: Sequence
         if not any(address in network for network in trusted):
             break
     return None if nearest is None else str(nearest)
+
+
+@lru_cache(maxsize=1024)
+def _shown(peer: str) -> str | None:
+    address = _address(peer)
+    return None if address is None else str(address)
 
 
 def _address(text: str) -> Address | None:

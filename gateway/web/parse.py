@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -101,6 +102,9 @@ def body(adapter: TypeAdapter[A], data: bytes, known: Known, *, tagged: bool = F
 
 def query(adapter: TypeAdapter[A], said: MultiMapping[str]) -> A:
     """The model that query parameters are; each may be there once."""
+    if not said:
+        empty: A = _nothing(adapter)
+        return empty
     repeated = [name for name, count in Counter(name for name, _ in said.items()).items() if count > 1]
     faults = [FieldFault(field=safe_name(name), message=_ONCE) for name in repeated]
     try:
@@ -110,6 +114,12 @@ def query(adapter: TypeAdapter[A], said: MultiMapping[str]) -> A:
     if faults:
         raise invalid(*faults)
     return model
+
+
+@cache
+def _nothing(adapter: TypeAdapter[A]) -> A:
+    """What no parameters at all are: models are frozen, so that one is enough."""
+    return adapter.validate_python({})
 
 
 def safe_name(name: str | int) -> str:

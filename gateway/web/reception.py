@@ -131,6 +131,12 @@ class Reception:
         self._door = door
         self._meter = meter
         self._rules = rules
+        self._known_to = {
+            needs_actor: Known(
+                backends=rules.backends, needs_actor=needs_actor, holds_secret=authenticator.holds_secret
+            )
+            for needs_actor in (False, True)
+        }
 
     async def admit(self, request: web.Request) -> Caller:
         """Whose key it is, and whether it may what the route needs; the same answer for every reason why it is
@@ -180,10 +186,7 @@ class Reception:
         )
 
     def _known(self, principal: Principal) -> Known:
-        needs_actor = principal.client in self._rules.needs_actor and principal.subject is None
-        return Known(
-            backends=self._rules.backends, needs_actor=needs_actor, holds_secret=self._authenticator.holds_secret
-        )
+        return self._known_to[principal.client in self._rules.needs_actor and principal.subject is None]
 
     async def data(self, request: web.Request) -> bytes:
         """The body: plain JSON of at most 16 KiB, or nothing."""
@@ -198,6 +201,8 @@ class Reception:
 
     async def _received(self, request: web.Request) -> bytes:
         if request.content.is_eof() and request.content.exception() is None:  # it came with the head
+            if request.content_length is not None:  # which was looked at
+                return request.content.read_nowait()
             return await request.read()
         try:
             async with asyncio.timeout(self._rules.body_seconds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,5 +17,11 @@ def to_json(value: object) -> bytes:
 
 
 def _members(value: DataclassInstance | Any) -> dict[str, object]:  # noqa: ANN401 -- orjson calls it with what it does not know
-    said = ((field, getattr(value, field.name)) for field in fields(value))
-    return {field.name: item for field, item in said if item is not None or field.default is not None}
+    said = ((name, getattr(value, name), stays) for name, stays in _names(type(value)))  # type: ignore[arg-type]  # a class can be hashed
+    return {name: item for name, item, stays in said if stays or item is not None}
+
+
+@cache
+def _names(kind: type[DataclassInstance]) -> tuple[tuple[str, bool], ...]:
+    """The members' names, and whether each is there when it is None."""
+    return tuple((field.name, field.default is not None) for field in fields(kind))
