@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.listen.workers > 1:
         return _several(settings, arguments)
     logs.configure(production=settings.production, secrets=secrets(settings))
+    footing.settle()
     loop.run(_serve(settings, configuration))
     return FINE
 

@@ -7,7 +7,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from gateway import logs
+from gateway import footing, logs
 from gateway.app import Post
 from gateway.cli import config, loop
 from gateway.cli.main import guarded
@@ -42,6 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
         secrets=secrets(settings),
         stream=lines.shared(sys.stdout.fileno(), arguments.turn),
     )
+    footing.settle()
     post = Post(store=arguments.store, port=arguments.port)
     loop.run(_work(settings, configuration, post, socket.socket(fileno=arguments.line)))
     return 0

@@ -17,8 +17,8 @@ def to_json(value: object) -> bytes:
 
 
 def _members(value: DataclassInstance | Any) -> dict[str, object]:  # noqa: ANN401 -- orjson calls it with what it does not know
-    said = ((name, getattr(value, name), stays) for name, stays in _names(type(value)))  # type: ignore[arg-type]  # a class can be hashed
-    return {name: item for name, item, stays in said if stays or item is not None}
+    names = _names(type(value))  # type: ignore[arg-type]  # a class can be hashed
+    return {name: item for name, stays in names if (item := getattr(value, name)) is not None or stays}
 
 
 @cache

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,3 +98,28 @@ def test_a_newer_one_is_taken(version: str, monkeypatch: pytest.MonkeyPatch) -> 
     """Numbers are compared as numbers; what tells tales is refused in production only."""
     monkeypatch.setattr("aiohttp.__version__", version)
     footing.checked({"SSLKEYLOGFILE": "/dev/null"}, production=False)
+
+
+class _Ring:
+    """Garbage that only the collector finds."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_is_there_at_the_start_is_not_looked_through_again() -> None:
+    """It is no longer among what the collector looks at; what comes later is, and goes when nobody has it."""
+    thresholds, there = gc.get_threshold(), _Ring()
+    try:
+        footing.settle()
+        later = _Ring()
+        looked_through = {id(one) for one in gc.get_objects()}
+        assert (id(there) in looked_through, id(later) in looked_through) == (False, True)
+        assert gc.get_threshold() > thresholds
+        gone = weakref.ref(later)
+        del later
+        gc.collect()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
