@@ -77,7 +77,7 @@ class HttpReply:
     def json(self) -> object:
         """The body as JSON. `Unconfirmed` for anything else: duplicate names, NaN, bottomless nesting too."""
         try:
-            return json.loads(self.body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+            return _DECODER.decode(self.body.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             raise Unconfirmed(Fault.BAD_ANSWER) from None
 
@@ -129,6 +129,9 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(_: str) -> NoReturn:
     raise ValueError("not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def build_url(base_url: str, request: HttpRequest) -> URL:
@@ -311,6 +314,11 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
 async def _read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise Unconfirmed(Fault.BAD_ANSWER)
+    if response.content.is_eof():  # it came with the head
+        whole = response.content.read_nowait()
+        if len(whole) > limit:
+            raise Unconfirmed(Fault.BAD_ANSWER)
+        return whole
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

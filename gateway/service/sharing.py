@@ -82,6 +82,8 @@ class Sharing:
         name them and did not answer is to silence all that it finds: that is the safe side. One that never names them
         is waited for until it has none."""
         waiting = [recorder for recorder in recorders if recorder.waiting and recorder.target.call_id is None]
+        if not waiting:
+            return recorders
         looks = (self._recorders.look(recorder, deadline=deadline) for recorder in waiting)
         looked = {one.backend: result for one, result in zip(waiting, await asyncio.gather(*looks), strict=True)}
         return tuple(
