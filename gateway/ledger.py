@@ -12,7 +12,6 @@ A mute needs neither. What the store missed is kept here and in the journal, and
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -83,7 +82,6 @@ class Ledger:
         self._metrics = metrics
         self._journal = trail
         self._known: OrderedDict[CallKey, Stored] = OrderedDict()
-        self._writing: set[asyncio.Task[bool]] = set()
         self._turns = Turns()
         self._noted_at = 0
 
@@ -200,10 +198,11 @@ class Ledger:
             link=link(self._key, head, entry) if entry else head,
             due_at=self._due(after, step.busy_ms) if alive else None,
             keep_ms=None if alive else self._keep_ms,
+            state=encode(after),
         )
         held = _held(redaction, after, described, step.stands) if described else ()
         note = self._note(change, held, needed=step.needed) if entry else None
-        return Draft(change=change, outcome=outcome, note=note, written=self._writes(note) if note else None)
+        return Draft(change=change, outcome=outcome, note=note, written=self._journal.write(note) if note else None)
 
     def _due(self, redaction: Redaction, busy_ms: int) -> int:
         now = self._clock.ms()
@@ -222,14 +221,8 @@ class Ledger:
             open=change.after.open,
             held=held,
             entry=change.entry,
-            state=encode(change.after),
+            state=change.state,
         )
-
-    def _writes(self, note: Note) -> asyncio.Task[bool]:
-        task = asyncio.create_task(self._journal.write(note))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-        return task
 
     async def _committed(self, draft: Draft[_T], committed: Committed) -> Recorded[_T]:
         """The entry also goes to the log stream, where the store's owner cannot reach it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Collection
 
     from gateway.audit.entry import Entry
@@ -60,7 +60,7 @@ class Draft(Generic[_T]):
     change: Change
     outcome: _T
     note: Note | None
-    written: asyncio.Task[bool] | None
+    written: asyncio.Future[bool] | None
 
     async def journaled(self) -> bool:
-        return self.written is not None and await asyncio.shield(self.written)
+        return self.written is not None and await self.written

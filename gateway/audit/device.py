@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,8 +22,9 @@ class Recalled:
 class Trail(Protocol):
     """The journal, or none."""
 
-    async def write(self, note: Note) -> bool:
-        """Whether the note is on disk. Never raises, never takes longer than `JOURNAL_SECONDS`."""
+    def write(self, note: Note) -> asyncio.Future[bool]:
+        """Whether the note is on disk, which begins at once. Never raises, never takes longer than `JOURNAL_SECONDS`.
+        Who waits for it alone may cancel it: that cancels only the waiting."""
         ...
 
     def tell(self, line: Ack | Void) -> None:
@@ -41,8 +43,10 @@ class Trail(Protocol):
 class NoJournal:
     """The device that is not there."""
 
-    async def write(self, note: Note) -> bool:  # noqa: ARG002 -- as the journal has it
-        return False
+    def write(self, note: Note) -> asyncio.Future[bool]:  # noqa: ARG002 -- as the journal has it
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        written.set_result(False)
+        return written
 
     def tell(self, line: Ack | Void) -> None: ...
 

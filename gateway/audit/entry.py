@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import orjson
 
 from gateway.model import Action, Device, Evidence, Fault, OrderKind, RecorderState  # noqa: TC001 -- the schema is read from the annotations at run time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SCHEMA = 1
 
@@ -128,9 +133,9 @@ class Entry:
 
     def canonical(self) -> bytes:
         """The bytes that are hashed, stored and exported."""
-        members = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) not in (None, ())}
+        members = _present(_NAMES, _values(self))
         if self.recorders:
-            members["recorders"] = [_present(recorder) for recorder in self.recorders]
+            members["recorders"] = [_present(_RECORDER_NAMES, _recorder_values(one)) for one in self.recorders]
         return orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
 
 
@@ -144,5 +149,11 @@ def timely(entry: bytes) -> bytes:
     return entry.replace(b'"healed":true,', b"", 1)
 
 
-def _present(recorder: RecorderEntry) -> dict[str, object]:
-    return {f.name: value for f in fields(recorder) if (value := getattr(recorder, f.name)) is not None}
+def _present(names: tuple[str, ...], values: tuple[object, ...]) -> dict[str, object]:
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None and value != ()}
+
+
+_NAMES = tuple(f.name for f in fields(Entry))
+_RECORDER_NAMES = tuple(f.name for f in fields(RecorderEntry))
+_values: Callable[[Entry], tuple[object, ...]] = attrgetter(*_NAMES)
+_recorder_values: Callable[[RecorderEntry], tuple[object, ...]] = attrgetter(*_RECORDER_NAMES)

@@ -116,20 +116,19 @@ class Journal:
 
     # ── for whoever writes ──
 
-    async def write(self, note: Note) -> bool:
-        written = self.up and await self._write(note)
-        self._metrics.entries(Device.JOURNAL, Written.WRITTEN if written else Written.FAILED)
-        return written
+    def write(self, note: Note) -> asyncio.Future[bool]:
+        waiting = Waiting(note, within=JOURNAL_SECONDS, late=self._late)
+        if self.up:
+            self._unstored[note.op] = ""
+            self._waiting.append(waiting)
+            self._wake.set()
+        else:
+            self._tell_waiting([waiting], written=False)
+        return waiting.written
 
-    async def _write(self, note: Note) -> bool:
-        self._unstored[note.op] = ""
-        waiting = Waiting(note)
-        self._waiting.append(waiting)
-        self._wake.set()
-        written = await waiting.told(within=JOURNAL_SECONDS)
-        if written is None:
-            self._turned(up=False, reason=TimeoutError())
-        return bool(written)
+    def _late(self, waiting: Waiting) -> None:
+        self._turned(up=False, reason=TimeoutError())
+        self._tell_waiting([waiting], written=False)
 
     def tell(self, line: Ack | Void) -> None:
         self._decided(line)
@@ -176,9 +175,10 @@ class Journal:
     async def _keep_writing(self) -> None:
         probed = -math.inf
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS if not self.up else ACK_SECONDS):
-                    await self._wake.wait()
+            if not self._wake.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS if not self.up else ACK_SECONDS):
+                        await self._wake.wait()
             self._wake.clear()
             await self._write_batch()
             now = asyncio.get_running_loop().time()
@@ -209,7 +209,8 @@ class Journal:
 
     def _tell_waiting(self, batch: list[Waiting], *, written: bool) -> None:
         for waiting in batch:
-            waiting.tell(written)
+            if waiting.tell(written=written):
+                self._metrics.entries(Device.JOURNAL, Written.WRITTEN if written else Written.FAILED)
 
     async def _probe(self) -> None:
         """Healthy is what was written and can be read again under its name."""

@@ -6,24 +6,30 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.audit.note import Note
 
 
 class Waiting:
-    def __init__(self, note: Note) -> None:
+    """`written` tells whether it was. Who waits for that may be cancelled, and cancels nothing else: the note goes on.
+    `late` is called when it was not told `within` so many seconds."""
+
+    __slots__ = ("_patience", "_told", "note", "written")
+
+    def __init__(self, note: Note, *, within: float, late: Callable[[Waiting], None]) -> None:
+        loop = asyncio.get_running_loop()
         self.note = note
-        self._loop = asyncio.get_running_loop()
-        self._written: asyncio.Future[bool | None] = self._loop.create_future()
+        self.written: asyncio.Future[bool] = loop.create_future()
+        self._told = False
+        self._patience = loop.call_later(within, late, self)
 
-    def tell(self, written: bool | None) -> None:  # noqa: FBT001 -- a timer passes it by place
-        """Unless nobody waits any more."""
-        if not self._written.done():
-            self._written.set_result(written)
-
-    async def told(self, *, within: float) -> bool | None:
-        """Whether it was written; None when nobody knew that `within` so many seconds."""
-        patience = self._loop.call_later(within, self.tell, None)
-        try:
-            return await self._written
-        finally:
-            patience.cancel()
+    def tell(self, *, written: bool) -> bool:
+        """Once; False for a word that comes after another one."""
+        if self._told:
+            return False
+        self._told = True
+        self._patience.cancel()
+        if not self.written.done():
+            self.written.set_result(written)
+        return True

@@ -7,10 +7,11 @@ from pydantic import TypeAdapter
 from gateway.model import Redaction
 
 _REDACTION = TypeAdapter(Redaction)
+_to_json = _REDACTION.serializer.to_json
 
 
 def encode(redaction: Redaction) -> bytes:
-    return _REDACTION.dump_json(redaction)
+    return _to_json(redaction)
 
 
 def decode(data: bytes) -> Redaction:

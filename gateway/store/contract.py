@@ -65,7 +65,7 @@ class Change:
 
     A step without news has no entry (b""), and its `link` is the head as it was.
     `due_at` (ms) is when somebody must look at the call again, None for never; `keep_ms` how long the state is
-    kept from now, None for as long as it takes.
+    kept from now, None for as long as it takes. `state` is `after` as it is stored, where somebody has it already.
     """
 
     op: str
@@ -75,6 +75,7 @@ class Change:
     link: str
     due_at: int | None
     keep_ms: int | None
+    state: bytes = b""
 
     @property
     def loosens(self) -> bool:

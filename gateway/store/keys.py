@@ -100,7 +100,7 @@ def arguments(change: Change) -> tuple[str | bytes | int, ...]:
         before.redaction.revision if before else 0,
         before.head if before else "",
         change.after.revision,
-        encode(change.after),
+        change.state or encode(change.after),
         change.entry,
         change.link,
         "" if change.due_at is None else change.due_at,
