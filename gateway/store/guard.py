@@ -6,13 +6,13 @@ time (anything that needs the store) waits for the verdict of the watch, which t
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gateway.store.contract import StoreAway, StoreUnavailable, StoreUnsettled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from contextlib import AbstractContextManager
 
     from gateway.model import CallKey
     from gateway.store.contract import Change, Claim, Claims, Committed, Stale, Store, Stored, TrailEntry, Turn, Word
@@ -40,8 +40,8 @@ class Verdict(Protocol):
 
     def doubt(self) -> None: ...
 
-    def timed(self) -> AbstractContextManager[None]:
-        """Around one command."""
+    def took(self, seconds: float) -> None:
+        """So long for one command."""
         ...
 
     async def verdict(self) -> None:
@@ -110,15 +110,18 @@ class GuardedStore:
         await self._store.ping(within=within)
 
     async def _guarded(self, work: Callable[[], Awaitable[_T]], within: float) -> _T:
-        await self._admit(within)
+        if self._watch.doubted or not self._watch.up:
+            await self._admit(within)
+        began = time.perf_counter()
         try:
-            with self._watch.timed():
-                return await work()
+            return await work()
         except StoreUnsettled:  # it is there and says so: no doubt about that
             raise
         except StoreUnavailable:
             self._watch.doubt()
             raise
+        finally:
+            self._watch.took(time.perf_counter() - began)
 
     async def _admit(self, within: float) -> None:
         if self._watch.doubted and within > HURRIED_SECONDS:

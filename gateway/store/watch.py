@@ -8,8 +8,7 @@ counts as up again it is checked anew. One that no longer has what was written t
 from __future__ import annotations
 
 import asyncio
-import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,7 +20,7 @@ from gateway.store.contract import StoreError, StoreUnavailable
 from gateway.store.guard import GuardedStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from gateway.metrics import Metrics
     from gateway.store.contract import Store, WatchedStore
@@ -68,13 +67,8 @@ class StoreWatch:
             self._certain.clear()
             self._wake.set()
 
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._metrics.store_request(time.perf_counter() - began)
+    def took(self, seconds: float) -> None:
+        self._metrics.store_request(seconds)
 
     async def verdict(self) -> None:
         await self._certain.wait()
