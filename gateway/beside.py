@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
 
 _T = TypeVar("_T")
+_S = TypeVar("_S")
 
 AGAIN_SECONDS = 1.0
 
@@ -36,3 +37,20 @@ async def together(works: Iterable[Awaitable[_T]]) -> list[_T]:
     """All at once, as `asyncio.gather`; one alone is simply awaited, without a task and a turn of the loop for it."""
     all_of = list(works)
     return [await all_of[0]] if len(all_of) == 1 else await asyncio.gather(*all_of)
+
+
+async def both(own: Coroutine[Any, Any, _T], other: Coroutine[Any, Any, _S]) -> tuple[_T, _S]:
+    """Both at once, as `asyncio.gather`, with a task for the `other` one only. That one goes on when `own` fails."""
+    task = asyncio.ensure_future(other)
+    task.add_done_callback(_retrieve)
+    try:
+        return await own, await task
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Nobody may wait for what it raises any more, of which the loop would complain."""
+    if not task.cancelled():
+        task.exception()

@@ -12,6 +12,7 @@ import structlog
 from gateway import decide, exposure
 from gateway.asks import Answer, Code, Failure
 from gateway.audit.entry import EntryType
+from gateway.beside import both
 from gateway.clock import new_id
 from gateway.decide import MuteAsked, Reported
 from gateway.describe import Act
@@ -48,7 +49,7 @@ class Mutes:
         act = Act(op=new_id(), origin=ask.origin, action=Action.MUTE, hold=ask.hold)
         known = self._tools.ledger.last_known(ask.key)
         asked = await self._mute_asked(ask, known, deadline)
-        begun, claimed = await asyncio.gather(
+        begun, claimed = await both(
             self._begin_mute(ask, act, asked),
             self._tools.claims.claim(ask.key, decide.mute(known, asked).recorders, within=MUTE_STORE_SECONDS),
         )
