@@ -31,6 +31,8 @@ _OWN_FORM = re.compile(rf"{_FORM}(?:\.[a-z]+)?")
 _OWN_FILE = re.compile(r"[0-9]{1,4}-0{6}[0-9]{10}\.(?:jsonl|torn)")
 # So do times; no card number of that length begins so.
 _TIME = range(10**12, 2 * 10**12)
+_LONG = 10 ** (cards.SHORTEST - 1)  # what is below has fewer digits than any card number
+_NUMBER = re.compile("[0-9-]+")
 # In an entry of the trail they stand beside its members, and beside names of machines and ids of the same form that
 # others made.
 _OWN_MEMBERS = re.compile(
@@ -148,6 +150,8 @@ class Scrubber:
         known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
         self._known = tuple(sorted(known, key=lambda secret: (-len(secret), secret)))
         self._secrets = re.compile("|".join(map(re.escape, self._known)))
+        self._shortest = min(map(len, self._known), default=cards.SHORTEST)
+        self._may_be_number = any(_NUMBER.fullmatch(secret) for secret in self._known)
         self._names: dict[str, str] = {}  # of fields, as they come out
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG002 -- structlog's signature
@@ -163,17 +167,18 @@ class Scrubber:
         return found
 
     def _field(self, key: str, value: object) -> object:
-        match key, value:
-            case "at", int() if value in _TIME:
-                return value
-            case "entry", str():
-                return self._entry(value)
-            case "file", str() if _OWN_FILE.fullmatch(value):
-                return value
-            case _, str() if key in _OWN and _OWN_FORM.fullmatch(value):
-                return value
-            case _:
-                return self._clean(value, _DEEPEST)
+        if isinstance(value, str):
+            return self._word(key, value)
+        if key == "at" and isinstance(value, int) and value in _TIME:
+            return value
+        return self._clean(value, _DEEPEST)
+
+    def _word(self, key: str, value: str) -> str:
+        if key == "entry":
+            return self._entry(value)
+        if key == "file" and _OWN_FILE.fullmatch(value):
+            return value
+        return value if key in _OWN and _OWN_FORM.fullmatch(value) else self._text(value)
 
     def _entry(self, text: str) -> str:
         """The trail can be made whole from these lines: of an entry only what is not of our making is masked."""
@@ -188,6 +193,8 @@ class Scrubber:
     def _clean(self, value: object, depth: int) -> object:
         match value:
             case None | bool():
+                return value
+            case int() if -_LONG < value < _LONG and not self._may_be_number:
                 return value
             case int() | float():
                 return self._number(value)
@@ -211,7 +218,11 @@ class Scrubber:
 
     def _clear(self, text: str) -> bool:
         """There is nothing to mask, as can be seen at once."""
-        return text.isascii() and not cards.may_hold(text) and not any(secret in text for secret in self._known)
+        if not text.isascii():
+            return False
+        if len(text) < self._shortest and len(text) < cards.SHORTEST:
+            return True
+        return not cards.may_hold(text) and not any(secret in text for secret in self._known)
 
 
 def _formatter(scrubber: Scrubber, *, production: bool) -> structlog.stdlib.ProcessorFormatter:
