@@ -10,10 +10,11 @@ No I/O, no clock, no randomness: every time and id comes in with the event. The 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.evidence import knowing, protected
+from gateway.frozen import replace
 from gateway.landing import is_over, landed
 from gateway.meant import awaited, merged, over, told
 from gateway.model import BLAME, Blame, Fault, Order, OrderKind, Parties, Result, union

@@ -7,10 +7,11 @@ Unknown is not muted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from gateway.frozen import replace
 from gateway.model import BLAME, Blame, CallStatus, Fault, Parties, RecorderState
 
 if TYPE_CHECKING:

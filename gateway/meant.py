@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.evidence import NEXT_CALL_MS, knowing
+from gateway.frozen import replace
 from gateway.model import CallStatus, Fault
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.evidence import recorder_state
+from gateway.frozen import replace
 
 if TYPE_CHECKING:
     from gateway.model import Redaction

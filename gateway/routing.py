@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from gateway.frozen import replace
 from gateway.model import CallStatus, Parties, Target
 
 if TYPE_CHECKING:

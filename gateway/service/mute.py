@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from gateway.clock import new_id
 from gateway.decide import MuteAsked, Reported
 from gateway.describe import Act
 from gateway.evidence import pending, protected, proven
+from gateway.frozen import replace
 from gateway.meant import leaves
 from gateway.model import Action, Hold, HoldKey, Recorder, Result
 from gateway.routing import says_where

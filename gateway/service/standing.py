@@ -4,11 +4,11 @@ that only the recorders could name."""
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway import decide
 from gateway.evidence import covers
+from gateway.frozen import replace
 from gateway.meant import named
 from gateway.service.claims import SKEW_MS, names_of
 from gateway.service.sharing import HURRIED_SECONDS, MUTE_STORE_SECONDS
