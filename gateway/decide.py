@@ -44,19 +44,25 @@ def mute(redaction: Redaction, event: MuteAsked) -> Redaction:
     """The hold is there (again), its recorders are part of the call, and an unmute under way has lost."""
     if not redaction.open:
         redaction = _reopened(redaction, event)
-    recorders = merged(redaction.recorders, event.recorders, retarget=event.retarget)
+    recorders = meant(redaction, event)
     return revised(
         redaction,
         replace(
             redaction,
             holds=_held(redaction.holds, event.hold),
-            recorders=awaited(recorders, event.at),
+            recorders=recorders,
             void=redaction.void and not any(recorder.waiting for recorder in recorders),
             order=None,
             extension=event.extension or redaction.extension,
         ),
         event.at,
     )
+
+
+def meant(redaction: Redaction, event: MuteAsked) -> tuple[Recorder, ...]:
+    """The recorders of the redaction once it is muted so."""
+    known = redaction.recorders if redaction.open else ()
+    return awaited(merged(known, event.recorders, retarget=event.retarget), event.at)
 
 
 def _reopened(redaction: Redaction, event: MuteAsked) -> Redaction:
@@ -328,6 +334,8 @@ def covered(redaction: Redaction, hold: Hold) -> bool:
 def loosened(redaction: Redaction, *, before: int, ordered_at: int = 0) -> Redaction:
     """Another redaction's command may land at this one's recorders until `before` (ms): older evidence is none.
     `ordered_at` as in `Redaction`, where there is such a command."""
+    if before <= redaction.loose_before and ordered_at <= redaction.ordered_at:
+        return redaction
     return replace(
         redaction,
         loose_before=max(redaction.loose_before, before),

@@ -45,7 +45,9 @@ class Policy:
 
 def covers(seen: Observation | None, wanted: Parties) -> bool:
     """Everybody in `wanted` was seen silent in every call that the recorder has."""
-    return seen is not None and not seen.mixed and seen.muted & wanted == wanted
+    if seen is None or seen.mixed:
+        return False
+    return seen.muted == wanted or seen.muted & wanted == wanted  # nearly always the same, and a flag's ``&`` is slow
 
 
 def knowing(recorder: Recorder, results: Mapping[str, Result]) -> Recorder:

@@ -229,7 +229,8 @@ class Ledger:
         change = draft.change
         key = change.after.key
         self._remember(key, Stored(redaction=change.after, head=committed.link, seq=committed.seq))
-        trail = TrailView(bucket=bucket(key), seq=committed.seq, hash=committed.link)
+        number = bucket(key) if draft.note is None else draft.note.bucket
+        trail = TrailView(bucket=number, seq=committed.seq, hash=committed.link)
         journaled = await draft.journaled()
         if draft.note is not None:
             self._metrics.entries(Device.STORE, Written.WRITTEN)

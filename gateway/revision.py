@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 
 def revised(before: Redaction, after: Redaction, at: int) -> Redaction:
     """Every change is a revision; one that a reader can see is also a version."""
-    after = replace(after, revision=before.revision + 1)
-    if _visible(before) == _visible(after):
-        return after
-    return replace(after, version=before.version + 1, updated_at=at)
+    if _plain(before) == _plain(after) and _recorders(before) == _recorders(after):
+        return replace(after, revision=before.revision + 1)
+    return replace(after, revision=before.revision + 1, version=before.version + 1, updated_at=at)
 
 
-def _visible(redaction: Redaction) -> tuple[object, ...]:
+def _plain(redaction: Redaction) -> tuple[object, ...]:
+    return redaction.exposure_ms, redaction.requested_at, redaction.holds, redaction.order
+
+
+def _recorders(redaction: Redaction) -> list[tuple[object, ...]]:
     wanted = redaction.wanted
-    recorders = tuple(
+    return [
         (r.backend, recorder_state(r, wanted), r.seen and (r.seen.muted, r.seen.evidence), r.fault)
         for r in redaction.recorders
-    )
-    return redaction.holds, recorders, redaction.order, redaction.exposure_ms, redaction.requested_at
+    ]

@@ -51,7 +51,7 @@ class Mutes:
         asked = await self._mute_asked(ask, known, deadline)
         begun, claimed = await both(
             self._begin_mute(ask, act, asked),
-            self._tools.claims.claim(ask.key, decide.mute(known, asked).recorders, within=MUTE_STORE_SECONDS),
+            self._tools.claims.claim(ask.key, decide.meant(known, asked), within=MUTE_STORE_SECONDS),
         )
         claimed = await self._standing.meant(begun, claimed)
         await self._require_own(ask, act, claimed, begun.outcome)

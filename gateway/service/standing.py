@@ -69,6 +69,8 @@ class Standing:
         for _ in range(ROUNDS if claimed.sure else 0):
             recorders = _knowing(redaction, results)
             nameless = tuple(recorder for recorder in recorders if claimed.lacks((recorder,)))
+            if not nameless:
+                return results, claimed
             more = await self._insisted(redaction, nameless, deadline, beside=claimed.own.keys())
             claimed = claimed.joined(_later(redaction, more))
             old = tuple(recorder for recorder in nameless if _is_old(results[recorder.backend], more))
@@ -107,7 +109,7 @@ class Standing:
 
 def _later(redaction: Redaction, claimed: Claimed) -> Claimed:
     """A redaction that was protected before is nobody's guest for a call that comes to it later."""
-    return replace(claimed, foreign=claimed.foreign and redaction.exposure_ms is None)
+    return replace(claimed, foreign=False) if claimed.foreign and redaction.exposure_ms is not None else claimed
 
 
 def _is_old(result: Result, claimed: Claimed) -> bool:
