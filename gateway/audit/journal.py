@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict, defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +19,7 @@ from gateway.audit.device import Recalled
 from gateway.audit.note import Ack, Kept, Note, Probe, Void, journal_key
 from gateway.audit.reading import confirmed, missing
 from gateway.audit.segments import SEGMENT_BYTES, Segments
+from gateway.audit.thread import OneThread
 from gateway.audit.waiting import Waiting
 from gateway.metrics import Written
 from gateway.model import Device
@@ -59,7 +59,7 @@ class Journal:
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._segments = Segments(directory, key=journal_key(key), segment_bytes=segment_bytes)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._thread = OneThread("journal")
         self._kept_bytes = kept_bytes
         self._ms = ms
         self._metrics = metrics
@@ -108,7 +108,7 @@ class Journal:
                 await self._work
         last = asyncio.ensure_future(self._close())
         done, _ = await asyncio.wait({last}, timeout=CLOSE_SECONDS)
-        self._thread.shutdown(wait=bool(done))
+        self._thread.close(wait=bool(done))
 
     async def _close(self) -> None:
         await self._write_batch()
@@ -239,7 +239,7 @@ class Journal:
         self._metrics.device(Device.JOURNAL, is_up=up)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._thread.run(work)
 
     async def _beside(self, work: Callable[[], _T]) -> _T:
         """For what reads for long: nobody who writes waits for it."""

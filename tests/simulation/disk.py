@@ -65,7 +65,6 @@ class SimJournal(Journal):
 
     def __init__(self, disk: Disk, way: Way, *, key: bytes, ms: Callable[[], int], metrics: Metrics) -> None:
         super().__init__(Path("nowhere"), key=key, ms=ms, metrics=metrics)
-        self._thread.shutdown(wait=False)
         self._disk = disk
         self._way = way
         self._segments = disk  # type: ignore[assignment]  # -- the same promises, kept in memory
