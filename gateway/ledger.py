@@ -13,7 +13,6 @@ A mute needs neither. What the store missed is kept here and in the journal, and
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -24,9 +23,10 @@ from gateway.audit.device import NoJournal
 from gateway.audit.note import Ack, Note, Void
 from gateway.catchup import Catchup
 from gateway.evidence import due_at
+from gateway.frozen import replace
 from gateway.local import LocalCalls
 from gateway.metrics import Written
-from gateway.model import Action, Device, Redaction
+from gateway.model import Action, CallKey, Device, Redaction
 from gateway.step import Draft, Recorded, Step
 from gateway.store.codec import encode
 from gateway.store.contract import Change, Committed, Stored, StoreUnavailable, bucket
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gateway.clock import Clock
     from gateway.evidence import Policy
     from gateway.metrics import Metrics
-    from gateway.model import CallKey, HoldKey
+    from gateway.model import HoldKey
     from gateway.store.contract import Store, TrailEntry
 
 _T = TypeVar("_T")
@@ -51,6 +51,7 @@ _audit = structlog.stdlib.get_logger("audit")
 __all__ = ["Ledger", "Recorded", "Step"]
 
 REMEMBERED = 10_000  # calls whose newest state is kept in memory
+_BLANK = Redaction(key=CallKey(tenant="", call_id=""))
 ROUNDS = 16  # how often a step is decided anew because somebody else was faster
 
 
@@ -137,7 +138,7 @@ class Ledger:
         local, known = self.local.get(key), self._known.get(key)
         if local is not None:
             return local.redaction
-        return known.redaction if known else Redaction(key=key)
+        return known.redaction if known else replace(_BLANK, key=key)
 
     async def entries(self, key: CallKey, *, within: float) -> tuple[TrailEntry, ...]:
         return await self._store.entries(key, within=within)
@@ -162,7 +163,7 @@ class Ledger:
         before, guessed = self._known.get(key), True
         for _ in range(ROUNDS):
             try:
-                draft = self._draft(before, before.redaction if before else Redaction(key=key), step)
+                draft = self._draft(before, before.redaction if before else replace(_BLANK, key=key), step)
             except Failure:
                 if not guessed:
                     raise
@@ -278,7 +279,7 @@ class Ledger:
     def _local_draft(self, key: CallKey, step: Step[_T], drafts: list[Draft[_T]]) -> tuple[Draft[_T], Redaction]:
         """The step decided on what is known here, which is what it was decided on unless others were faster."""
         local, known = self.local.get(key), self._known.get(key)
-        before = known.redaction if known else Redaction(key=key)
+        before = known.redaction if known else replace(_BLANK, key=key)
         if local is not None and (local.lacking or local.redaction.revision > before.revision):
             return self._draft(known, local.believed, step), local.redaction
         heard = self.local.doubted(before)
