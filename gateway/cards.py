@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 SHORTEST, LONGEST = 13, 19
 
 _RUN = re.compile(r"\d(?:[\W_]{0,4}\d){12,}")
-_WIDE = re.compile(r"[0-9][^A-Za-z]{11,}[0-9]")  # of ASCII: what has a run in it has this, and it is soon looked for
+# The same in ASCII; what has it has the wide one, too, which is soon looked for.
+_ASCII_RUN = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,4}+[0-9]){12}")
+_WIDE = re.compile(r"[0-9][^A-Za-z]{11,}[0-9]")
 _DIGIT = re.compile(r"\d")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
@@ -48,8 +50,8 @@ def scrub(text: str) -> str:
 
 def may_hold(text: str) -> bool:
     """Whether `text` has as many digits as a card number, near enough to each other: what has not holds none."""
-    if text.isascii() and _WIDE.search(text) is None:
-        return False
+    if text.isascii():
+        return _WIDE.search(text) is not None and _ASCII_RUN.search(text) is not None
     return _RUN.search(text) is not None
 
 

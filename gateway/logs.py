@@ -29,6 +29,8 @@ _FORM = r"(?=[0-9-]*[a-f])(?:[0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4
 _OWN_FORM = re.compile(rf"{_FORM}(?:\.[a-z]+)?")
 # So do the names of the journal's files: no card number begins with so many zeros.
 _OWN_FILE = re.compile(r"[0-9]{1,4}-0{6}[0-9]{10}\.(?:jsonl|torn)")
+# A line's own time has twelve digits in a row at most.
+_OWN_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 # So do times; no card number of that length begins so.
 _TIME = range(10**12, 2 * 10**12)
 _LONG = 10 ** (cards.SHORTEST - 1)  # what is below has fewer digits than any card number
@@ -177,6 +179,8 @@ class Scrubber:
         if key == "entry":
             return self._entry(value)
         if key == "file" and _OWN_FILE.fullmatch(value):
+            return value
+        if key == "timestamp" and _OWN_TIME.fullmatch(value):
             return value
         return value if key in _OWN and _OWN_FORM.fullmatch(value) else self._text(value)
 

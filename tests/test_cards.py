@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cards import LONGEST, SHORTEST, holds_card, scrub
+from gateway.cards import _RUN, LONGEST, SHORTEST, holds_card, may_hold, scrub
 
 # Published test numbers of the card schemes, 13 to 19 digits.
 NUMBERS = [
@@ -166,3 +166,10 @@ def test_work_grows_with_the_text_and_not_faster(unit: str) -> None:
     text = (unit * 65_536)[:65_536]
     assert len(scrub(text)) == 65_536
     assert holds_card(text) in {True, False}
+
+
+@given(st.text(st.sampled_from('000111222345678901- .,_:/"\n\u00a0\u0663aZ'), max_size=60))
+def test_what_may_hold_a_number_is_seen_by_the_quick_look_as_well(text: str) -> None:
+    """In ASCII another pattern looks first, which lets nothing pass that the full one finds."""
+    assert may_hold(text) == (_RUN.search(text) is not None)
+    assert may_hold(text) or scrub(text) == text
