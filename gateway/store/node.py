@@ -21,6 +21,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ReadOnlyError, RedisError
 
 from gateway.store.contract import StoreUnfit
+from gateway.store.ear import Ear
 from gateway.store.wire import Command, Wire, wired
 
 if TYPE_CHECKING:
@@ -110,10 +111,20 @@ class Node:
 
     async def _connect(self) -> Wire:
         if self._wire is None:
-            self._wire = await wired(self.place, self._access)
+            self._wire = await wired(self.place, self._access, Wire)
             if self._retired:
                 self._wire.end()
         return self._wire
+
+    async def listen(self, pattern: str) -> Ear:
+        """A connection of its own for what is told on channels of this pattern; whoever has it ends it."""
+        ear = await wired(self.place, self._access, Ear)
+        try:
+            await ear.listen(pattern, within=COMMAND_SECONDS)
+        except BaseException:
+            ear.end()
+            raise
+        return ear
 
     async def send(self, commands: tuple[Command, ...], *, asking: bool = False) -> list[Any]:
         """All of them on one connection, in order; an answer may be a `ResponseError`. `asking`: the server takes

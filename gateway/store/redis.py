@@ -29,7 +29,7 @@ from gateway.store.contract import (
     Turn,
 )
 from gateway.store.keys import Keys
-from gateway.store.node import COMMAND_SECONDS, told_as_lost
+from gateway.store.node import COMMAND_SECONDS
 from gateway.store.primaries import Primaries
 
 if TYPE_CHECKING:
@@ -196,15 +196,14 @@ class RedisStore:
         """Every node of a cluster tells what any of them was told, so one connection hears all."""
         try:
             primary = await self._primaries.primary(0)
-            async with primary.node.busy(), primary.node.client.pubsub(ignore_subscribe_messages=True) as heard:
-                async with asyncio.timeout(COMMAND_SECONDS):
-                    await heard.psubscribe(keys.CHANGES)
+            ear = await primary.node.listen(keys.CHANGES)
+            try:
                 yield None
                 while self._primaries.current(primary):
-                    with told_as_lost():
-                        message = await heard.get_message(timeout=COMMAND_SECONDS / 2)
-                    if message is not None:
-                        yield keys.word(message["data"])
+                    for said in await ear.heard(within=COMMAND_SECONDS / 2):
+                        yield keys.word(said)
+            finally:
+                ear.end()
         except (RedisError, OSError) as error:
             raise StoreUnavailable(type(error).__name__) from error
         raise StoreUnavailable("the primary is another one")

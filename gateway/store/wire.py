@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import hiredis
 from redis._parsers import BaseParser
@@ -27,6 +27,8 @@ from redis.exceptions import InvalidResponse, RedisError
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.store.address import Access, Place, Tls
 
 Command = tuple[str | bytes | int, ...]
@@ -174,6 +176,9 @@ class Wire(asyncio.Protocol):
                 waiter.future.set_exception(ConnectionLost(reason))
 
 
+_W = TypeVar("_W", bound=Wire)
+
+
 def _packed(command: Command) -> bytes:
     data: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a pair, not any number
     return data
@@ -185,15 +190,15 @@ def _expire(future: asyncio.Future[list[Any]]) -> None:
         future.set_exception(StoreUnavailable("no answer in time"))
 
 
-async def wired(place: Place, access: Access) -> Wire:
+async def wired(place: Place, access: Access, kind: Callable[[], _W]) -> _W:
     """A connection to the server that lets us in. `RedisError` or `OSError` where it does not."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(SILENT_SECONDS):
         if place.port is None:
-            _, wire = await loop.create_unix_connection(Wire, place.host)
+            _, wire = await loop.create_unix_connection(kind, place.host)
         else:
             context = None if access.tls is None else _context(access.tls)
-            _, wire = await loop.create_connection(Wire, place.host, place.port, ssl=context)
+            _, wire = await loop.create_connection(kind, place.host, place.port, ssl=context)
     try:
         await _let_in(wire, access)
     except BaseException:

@@ -213,7 +213,7 @@ async def test_steps_and_states_are_never_anothers(tmp_path: Path) -> None:
 async def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     """Who has patience does not wait for ever, and who has none does not end the others' connection."""
     async with single(tmp_path) as server:
-        wire = await wired(Place(host="127.0.0.1", port=server.port), Access())
+        wire = await wired(Place(host="127.0.0.1", port=server.port), Access(), Wire)
         blocked = asyncio.ensure_future(wire.ask((("BLPOP", "nothing", 60),)))
         await asyncio.sleep(0)
         with pytest.raises(StoreUnavailable):
@@ -230,7 +230,7 @@ async def test_a_reply_that_nobody_asked_for_ends_it(tmp_path: Path) -> None:
     """After it no reply can be told from another's: whoever waits is told that nobody knows."""
     async with single(tmp_path) as server:
         for data in (b"+OK\r\n+OK\r\n", b"?what\r\n"):
-            wire = await wired(Place(host="127.0.0.1", port=server.port), Access())
+            wire = await wired(Place(host="127.0.0.1", port=server.port), Access(), Wire)
             asked = asyncio.ensure_future(wire.ask((("BLPOP", "nothing", 60), ("PING",))))
             await asyncio.sleep(0)
             wire.data_received(data if data[:1] == b"?" else data + b"+OK\r\n")
@@ -245,7 +245,7 @@ async def test_a_reply_that_nobody_asked_for_ends_it(tmp_path: Path) -> None:
 async def test_one_that_is_no_longer_needed_answers_first(tmp_path: Path) -> None:
     """What is under way at its end is answered; nothing more is taken."""
     async with single(tmp_path) as server:
-        wire = await wired(Place(host="127.0.0.1", port=server.port), Access(db=2))
+        wire = await wired(Place(host="127.0.0.1", port=server.port), Access(db=2), Wire)
         asked = asyncio.ensure_future(wire.ask((("ECHO", "last"),)))
         await asyncio.sleep(0)
         wire.end()
