@@ -31,6 +31,13 @@ class Pending:
     journaled: bool
 
 
+@dataclass(slots=True)
+class Gap:
+    """How many steps the store lacks of all calls, which is told with each of them."""
+
+    steps: int = 0
+
+
 @dataclass(slots=True, kw_only=True)
 class Local:
     """One call: its newest redaction, when to look at it again (ms), and what the store lacks of it."""
@@ -49,6 +56,7 @@ class Local:
     doubts: int = 0  # words that others may have let go, since it was looked up
     loose_before: int = 0  # what they may have sent has landed by then (ms): older evidence is none
     alone: bool = False  # its redaction went on without the store
+    gap: Gap = field(default_factory=Gap)  # all that are kept together have the same
 
     @property
     def lacking(self) -> bool:
@@ -80,6 +88,7 @@ class Local:
         self.redaction = after
         self._found()
         self.pending.append(pending)
+        self.gap.steps += 1
         self.held |= {HoldKey(client=client, name=name) for client, name in note.held}
         return pending
 
@@ -91,6 +100,7 @@ class Local:
         self.ours.extend(states[-STATES:])
         self._found()
         self.pending[:0] = [Pending(note, journaled=True) for note in notes]
+        self.gap.steps += len(notes)
         self.held |= {HoldKey(client=client, name=name) for note in notes for client, name in note.held}
         self.journaled = True
 
@@ -112,12 +122,14 @@ class Local:
         let_go, self.pending[:-1] = self.pending[:-1], []
         journaled = sum(1 for pending in let_go if pending.journaled)
         self.spilled += journaled
+        self.gap.steps -= len(let_go) - journaled
         return journaled, len(let_go) - journaled
 
     def unspill(self, notes: Iterable[Note]) -> int:
         """The store lacks these as well, oldest first; gives how many of those let go did not come back."""
         have = {pending.note.op for pending in self.pending}
         back = [Pending(note, journaled=True) for note in notes if note.op not in have]
+        self.gap.steps += len(back) - self.spilled
         lost, self.spilled = max(0, self.spilled - len(back)), 0
         self.pending[:0] = back
         return lost
@@ -126,6 +138,7 @@ class Local:
         """The store has it, whoever saw to that."""
         if pending in self.pending:
             self.pending.remove(pending)
+            self.gap.steps -= 1
 
     def settled(self, redaction: Redaction) -> None:
         """The store has everything; this is what it says."""
@@ -140,9 +153,10 @@ class LocalCalls:
 
     def __init__(self, *, most: int) -> None:
         self._most = most
-        self._calls: OrderedDict[CallKey, Local] = OrderedDict()
+        self._calls: dict[CallKey, Local] = {}
         self._heard: OrderedDict[CallKey, int] = OrderedDict()
         self.to_look_up: set[CallKey] = set()
+        self._gap = Gap()
 
     def get(self, key: CallKey) -> Local | None:
         return self._calls.get(key)
@@ -152,7 +166,8 @@ class LocalCalls:
         local = self._calls.get(key)
         if local is None:
             self._shrink()
-            local = self._calls[key] = Local(redaction=redaction, loose_before=self._heard.get(key, 0))
+            local = Local(redaction=redaction, loose_before=self._heard.get(key, 0), gap=self._gap)
+            self._calls[key] = local
         return local
 
     def heard(self, key: CallKey, *, loose_before: int) -> bool:
@@ -200,7 +215,7 @@ class LocalCalls:
         return ((key, local) for key, local in self._calls.items() if local.redaction.open)
 
     def gap(self) -> int:
-        return sum(len(local.pending) + local.spilled for local in self._calls.values())
+        return self._gap.steps
 
     def forget(self, key: CallKey) -> None:
         """Nothing more need be known, unless the store lacks something."""

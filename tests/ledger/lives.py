@@ -189,6 +189,8 @@ async def confirmed(one: Life) -> tuple[tuple[Note, Ack], ...]:
 
 
 def gap(one: Life) -> float | None:
+    calls = one.ledger.local._calls.values()
+    assert one.ledger.local.gap() == sum(len(local.pending) + local.spilled for local in calls)
     return one.metrics.registry.get_sample_value("audit_gap_entries")
 
 

@@ -141,14 +141,14 @@ async def test_a_call_that_grows_late_at_the_very_end_of_healing_is_not_settled(
     await one.mute("op1")
     local = one.ledger.local.get(KEY)
     assert local is not None
-    first = local.pending[0]
+    first = local.pending[0].note
     loads = 0
 
     async def grows() -> None:
         nonlocal loads
         loads += 1
         if loads == 2:
-            local.pending.append(replace(first, note=replace(first.note, op="op2", entry=b'{"op":"op2"}')))
+            local.add(replace(first, op="op2", entry=b'{"op":"op2"}'), local.redaction)
 
     one.shaky.loading = grows
     await one.ledger.catchup.heal(KEY, within=WITHIN)
