@@ -225,17 +225,18 @@ class RedisStore:
         """At once where the primary is at hand; else it is looked for, within the same time."""
         until = _now() + within
         try:
-            replies = await self._at_once(until, number, *commands)
+            asked = self._at_once(until, number, *commands)
+            replies = None if asked is None else await asked
         except (RedisError, OSError) as error:
             raise StoreUnavailable(type(error).__name__) from error
         if replies is not None:
             return replies
         return await self._within(until - _now(), lambda: self._primaries.send(number, *commands))
 
-    async def _at_once(self, until: float, number: int, *commands: Command) -> list[Any] | None:
-        """None where the primary is not at hand, or said that they are not for it: nothing was done."""
+    def _at_once(self, until: float, number: int, *commands: Command) -> Awaitable[list[Any] | None] | None:
+        """None where the primary is not at hand, or says that they are not for it: nothing was done."""
         primary = self._primaries.ready(number)
-        return None if primary is None else await self._primaries.ask(primary, commands, within=until - _now())
+        return None if primary is None else self._primaries.ask(primary, commands, within=until - _now())
 
     async def _entries(self, names: Keys) -> tuple[TrailEntry, ...]:
         (numbers,) = await self._primaries.send(names.bucket, ("LRANGE", names.index, 0, -1), apart=True)
@@ -252,7 +253,8 @@ class RedisStore:
         if not self._replicas and not change.loosens:
             names, replies = Keys(change.after.key), None
             try:
-                replies = await self._at_once(until, names.bucket, _commit(names, change))
+                asked = self._at_once(until, names.bucket, _commit(names, change))
+                replies = None if asked is None else await asked
             except ResponseError as error:
                 raise StoreUnavailable(type(error).__name__) from error
             except (RedisError, OSError):
