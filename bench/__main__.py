@@ -14,11 +14,11 @@ from dataclasses import field as field_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import cores, field, figures, growth, plan, plot, servers, stall, table
+from bench import cores, field, figures, growth, plan, plot, servers, stall, table, where
 from bench.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from bench.figures import Figure
     from bench.growth import Size
@@ -36,6 +36,8 @@ def main() -> int:
     with _ground(said.output) as ground:
         cores.pin(0, ground.others)
         seen = Seen(rounds=_rounds(ground, plan_))
+        _tell("where a PUT's time goes")
+        seen.shares = where.measured(ground, plan_.profiled)
         _tell("what a scrape does")
         seen.stall = stall.measured(ground, plan_.scrapes)
         _tell(f"growth to {plan_.largest:,}")
@@ -52,6 +54,7 @@ class Seen:
     """Everything that was measured."""
 
     rounds: Rounds
+    shares: Mapping[str, float] = field_(default_factory=dict)
     stall: Stall | None = None
     sizes: list[Size] = field_(default_factory=list)
     listening: Listening | None = None
@@ -105,6 +108,10 @@ def _page(ground: field.Ground, seen: Seen) -> Iterator[str]:
     yield from table.figures(seen.figures())
     yield "\n## What they are made of\n"
     yield from table.cells(seen.rounds.samples)
+    yield "\n## Where a PUT's processor time goes\n"
+    yield f"Evidence by the answer, {figures.SOME} connections; shares by a profiler, of the time that was measured."
+    yield ""
+    yield from table.where(seen.shares, figures.put_us(seen.rounds.samples))
     yield "\n## Growth\n"
     yield from table.sizes(seen.sizes)
     if seen.stall:

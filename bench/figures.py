@@ -93,3 +93,10 @@ def _paired(samples: Samples, goal: Goal, cells: tuple[Cell, ...], ratio: Callab
     if all(cell in samples for cell in cells):
         rounds = zip(*(samples[cell] for cell in cells), strict=True)
         yield Figure(goal=goal, values=tuple(ratio(*of_one) for of_one in rounds))
+
+
+def put_us(samples: Samples) -> float:
+    """Processor time of one PUT at the gateway, at `SOME` connections or as many as there were."""
+    cells = [one for one in samples if (one.name, one.method, one.scene) == (GATEWAY, PUT, Scene.ANSWER)]
+    cell = max((one for one in cells if one.connections <= SOME), key=lambda one: one.connections)
+    return statistics.median(sample.cpu_us for sample in samples[cell])

@@ -16,13 +16,14 @@ _DISKS = (DISK, UNSYNCED, BARE_DISK, BARE_UNSYNCED)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """`share` of the requests of a whole run, in so many rounds; growth up to `largest` open redactions, of which so
-    many are `asked` for in a round."""
+    many are `asked` for in a round; `profiled` PUTs show where their time goes."""
 
     rounds: int
     share: float
     largest: int
     asked: int
     scrapes: int
+    profiled: int
     whole: bool = True
     most: int = MANY
 
@@ -48,6 +49,6 @@ class Plan:
         return [heat for heat in heats.values() if heat.names]
 
 
-WHOLE = Plan(rounds=7, share=1.0, largest=100_000, asked=200, scrapes=15)
-QUICK = Plan(rounds=3, share=0.25, largest=2_000, asked=100, scrapes=5)
-SMOKE = Plan(rounds=1, share=0.0, largest=10, asked=8, scrapes=1, whole=False, most=4)
+WHOLE = Plan(rounds=7, share=1.0, largest=100_000, asked=200, scrapes=15, profiled=1_500)
+QUICK = Plan(rounds=3, share=0.25, largest=2_000, asked=100, scrapes=5, profiled=400)
+SMOKE = Plan(rounds=1, share=0.0, largest=10, asked=8, scrapes=1, profiled=8, whole=False, most=4)

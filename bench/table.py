@@ -67,6 +67,14 @@ def stalls(found: Stall) -> str:
     )
 
 
+def where(shares: Mapping[str, float], put_us: float) -> Iterator[str]:
+    """Whose work a PUT is, `put_us` altogether."""
+    yield "| whose work | share | µs of a PUT |"
+    yield "|---|---|---|"
+    for name, share in shares.items():
+        yield f"| {name} | {100 * share:.0f} % | {share * put_us:.0f} |"
+
+
 def listening(found: Listening) -> str:
     """What it costs that somebody listens."""
     return (
