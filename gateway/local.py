@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.decide import loosened
-from gateway.mend import Missed
+from gateway.mend import Missed, regained
 from gateway.model import CallKey, HoldKey
 from gateway.store.codec import decode
 
@@ -89,19 +89,18 @@ class Local:
         self._found()
         self.pending.append(pending)
         self.gap.steps += 1
-        self.held |= {HoldKey(client=client, name=name) for client, name in note.held}
+        self.held |= _holds((note,))
         return pending
 
     def lack(self, notes: Sequence[Note]) -> None:
         """Older steps that the store turns out to lack, in the order in which they happened."""
-        states = [decode(note.state) for note in notes]
-        if not self.lacking:
-            self.redaction = states[-1]
+        states, held = [decode(note.state) for note in notes], _holds(notes)
+        self.redaction = regained(self.redaction, states[-1], held, at=notes[-1].at) if self.lacking else states[-1]
         self.ours.extend(states[-STATES:])
         self._found()
         self.pending[:0] = [Pending(note, journaled=True) for note in notes]
         self.gap.steps += len(notes)
-        self.held |= {HoldKey(client=client, name=name) for note in notes for client, name in note.held}
+        self.held |= held
         self.journaled = True
 
     def _found(self) -> None:
@@ -251,3 +250,7 @@ class LocalCalls:
         spare = (key for key, local in self._calls.items() if not local.lacking)
         if len(self._calls) >= self._most and (oldest := next(spare, None)) is not None:
             del self._calls[oldest]
+
+
+def _holds(notes: Iterable[Note]) -> frozenset[HoldKey]:
+    return frozenset(HoldKey(client=client, name=name) for note in notes for client, name in note.held)

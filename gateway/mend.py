@@ -44,6 +44,12 @@ def mended(current: Redaction | None, missed: Missed) -> Redaction:
     return _tightened(current, newest, missed)
 
 
+def regained(redaction: Redaction, lost: Redaction, held: frozenset[HoldKey], *, at: int) -> Redaction:
+    """A redaction that went on from a store which had lost something, with those of the holds `held` that it had lost:
+    `lost` is the state that it should have had, `at` (ms) is when the last of it happened."""
+    return _tightened(redaction, lost, Missed(newest=lost, held=held, ours=(), at=at))
+
+
 def tightens(before: Redaction, after: Redaction) -> bool:
     """Nobody is let go: every hold of before is there, and no order."""
     return (

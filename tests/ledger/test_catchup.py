@@ -135,6 +135,23 @@ async def test_a_mute_found_lost_while_a_call_is_healed_is_in_its_state(one: Lif
     assert await one.trail() == [("op1", False), ("op3", True), ("op2", True)]
 
 
+async def test_a_mute_found_lost_after_the_call_went_on_without_it_is_in_its_state(one: Life) -> None:
+    """This process, too, has heard from the store meanwhile that there was no such hold, and has taken a step on that."""
+    await one.mute("op1")
+    behind = await rolled(one, None)
+    await one.mute("op2", hold="second")
+    lost = (await confirmed(one))[-1][0]
+    await rolled(one, behind)
+    one.shaky.lost = 1
+    await one.mute("op3")
+    assert one.holds(await one.known()) == {"default"}
+    one.shaky.lost = 1
+    await one.mute("op4")
+    one.ledger.local.lack([lost])
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert one.holds(await one.state()) == {"default", "second"}
+
+
 async def test_a_call_that_grows_late_at_the_very_end_of_healing_is_not_settled(one: Life) -> None:
     """What becomes missing while the last word of the store is awaited is missing still."""
     one.shaky.lost = 1
