@@ -136,7 +136,7 @@ async def test_a_mute_found_lost_while_a_call_is_healed_is_in_its_state(one: Lif
 
 
 async def test_a_mute_found_lost_after_the_call_went_on_without_it_is_in_its_state(one: Life) -> None:
-    """This process, too, has heard from the store meanwhile that there was no such hold, and has taken a step on that."""
+    """This process, too, has heard from the store that there was no such hold, and has taken a step on that."""
     await one.mute("op1")
     behind = await rolled(one, None)
     await one.mute("op2", hold="second")
