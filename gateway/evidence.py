@@ -101,6 +101,21 @@ def proven(redaction: Redaction, recorder: Recorder, *, now: int, policy: Policy
     )
 
 
+def drifted(before: Redaction, after: Redaction) -> list[Recorder]:
+    """Recorders that were seen silent and are now seen not to be, without an order of ours."""
+    known = {recorder.backend: recorder for recorder in before.recorders}
+    return [
+        recorder
+        for recorder in after.recorders
+        if recorder.seen is not None
+        and recorder.fault is None
+        and recorder.backend in known
+        and known[recorder.backend].fault is None
+        and covers(known[recorder.backend].seen, before.wanted)
+        and not covers(recorder.seen, after.wanted)
+    ]
+
+
 def protected(redaction: Redaction, *, now: int, policy: Policy) -> bool:
     """True only while every recorder of the call is proven muted."""
     return (

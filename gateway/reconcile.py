@@ -22,7 +22,7 @@ from gateway.beside import beside
 from gateway.clock import new_id
 from gateway.decide import Reported
 from gateway.describe import Act
-from gateway.evidence import covers, protected, proven
+from gateway.evidence import covers, drifted, protected, proven
 from gateway.leases import Leases
 from gateway.model import Origin, Principal
 from gateway.store.contract import BUCKETS, StoreUnavailable, bucket
@@ -187,16 +187,30 @@ class Reconciler:
             redaction = await self._abandon(redaction, act)
         redaction, deadline = await self._on_date(redaction, deadline)
         self._watchlist.saw(redaction, now=self._tools.clock.ms())
+        if redaction.open and redaction.order is None:
+            redaction = await self._tools.sharing.claimed(await self._renewed(redaction), within=STORE_SECONDS)
         if not redaction.open or redaction.order is not None:
             self._backoff.forget(redaction.key)
             return
-        redaction = await self._tools.sharing.claimed(redaction, within=STORE_SECONDS)
         looked = await self._learn(redaction, act, "looked", await self._look(redaction, deadline))
-        if looked.open and looked.order is None and not self._protected(looked):
+        if self._wants_mute(looked):
+            looked = await self._renewed(looked)
+        if self._wants_mute(looked):
             looked = await self._mute_again(redaction, looked, act, deadline)
         else:
             self._backoff.forget(looked.key)
         self._watchlist.saw(looked, now=self._tools.clock.ms())
+
+    def _wants_mute(self, redaction: Redaction) -> bool:
+        return redaction.open and redaction.order is None and not self._protected(redaction)
+
+    async def _renewed(self, redaction: Redaction) -> Redaction:
+        """What was known without the store is asked for once more before anything is sent on it: the store may be there
+        again, and others have let the call go. With the store it was written, or loaded, just now."""
+        local = self._tools.ledger.local.get(redaction.key)
+        if local is None or not (local.alone or local.adrift):
+            return redaction
+        return await self._loaded(redaction.key) or redaction
 
     async def _on_date(self, redaction: Redaction, deadline: float) -> tuple[Redaction, float]:
         """Carry out what the holders ordered for now. What cannot be written down is not done, and the call is looked
@@ -261,7 +275,7 @@ class Reconciler:
     ) -> Redaction:
         told = await self._tools.sharing.told(redaction, results, within=STORE_SECONDS)
 
-        def learn(current: Redaction) -> tuple[Redaction, tuple[Redaction, EntryType | None]]:
+        def learn(current: Redaction, *, told: Redaction) -> tuple[Redaction, tuple[Redaction, EntryType | None]]:
             report = Reported(at=self._tools.clock.ms(), asked_at_revision=redaction.revision, results=results)
             known = decide.loosened(current, before=told.loose_before, ordered_at=told.ordered_at)
             if not current.open:
@@ -271,7 +285,15 @@ class Reconciler:
             return after, (current, self._news(current, after))
 
         recorded = await self._tools.record(
-            redaction.key, act, name, learn, lambda told: told[1], STORE_SECONDS, needed=False, busy_ms=busy_ms
+            redaction.key,
+            act,
+            name,
+            partial(learn, told=told),
+            lambda outcome: outcome[1],
+            STORE_SECONDS,
+            needed=False,
+            busy_ms=busy_ms,
+            alone=partial(learn, told=redaction),  # nobody can be asked who else means what the recorders have named
         )
         before, news = recorded.outcome
         if news is EntryType.MUTE_OVERTAKEN:
@@ -291,26 +313,12 @@ class Reconciler:
             return None
         if not after.open:
             return EntryType.CALL_ENDED
-        if self._drifted(before, after):
+        if drifted(before, after):
             return EntryType.DRIFT_FOUND
         return EntryType.MUTE_CONFIRMED if self._protected(after) else EntryType.MUTE_FAILED
 
-    def _drifted(self, before: Redaction, after: Redaction) -> list[Recorder]:
-        """Recorders that were seen silent and are now seen not to be, without an order of ours."""
-        known = {recorder.backend: recorder for recorder in before.recorders}
-        return [
-            recorder
-            for recorder in after.recorders
-            if recorder.seen is not None
-            and recorder.fault is None
-            and recorder.backend in known
-            and known[recorder.backend].fault is None
-            and covers(known[recorder.backend].seen, before.wanted)
-            and not covers(recorder.seen, after.wanted)
-        ]
-
     def _count_drift(self, before: Redaction, after: Redaction) -> None:
-        for recorder in self._drifted(before, after):
+        for recorder in drifted(before, after):
             self._tools.metrics.drifted(recorder.backend)
             _log.warning("recording.resumed", backend=recorder.backend)
 

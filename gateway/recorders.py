@@ -93,11 +93,12 @@ class Recorders:
         self, recorder: Recorder, wanted: Parties, *, not_before: int, deadline: float, background: bool = False
     ) -> Result:
         """Silence `wanted` and prove it. Evidence from before `not_before` (ms) would not count: an order of
-        ours can still land until then, so it is waited for and the command sent again."""
+        ours can still land until then, so it is waited for and the command sent again. In the `background` it is sent
+        once: whoever comes again knows by then whether it is still wanted."""
         line, effort = self._lines[recorder.backend], Effort(deadline=deadline, background=background)
         if background:
             with line.circuit.probing() as allowed:
-                return await self._mute_after(recorder, wanted, not_before, effort) if allowed else _untried(recorder)
+                return await self._mute(recorder, wanted, effort) if allowed else _untried(recorder)
         if line.circuit.admits():
             return await self._mute_after(recorder, wanted, not_before, effort)
         sent_on = self._send_on(line, _silence(recorder, wanted), effort)
