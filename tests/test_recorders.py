@@ -188,6 +188,12 @@ async def test_an_order_of_ours_that_can_still_land_is_waited_for(actor: Actor) 
     assert len(actor.commands) == 3
 
 
+async def test_in_the_background_nothing_is_waited_for(actor: Actor) -> None:
+    """Until then the call may have been let go by somebody: whoever comes again knows."""
+    assert await mute(actor, not_before=NOW + 50, background=True) == Result(seen=seen(Parties.BOTH))
+    assert len(actor.commands) == 1
+
+
 async def test_a_call_to_come_is_asked_for_once(actor: Actor) -> None:
     """There is nothing to wait for within the request."""
     actor.sights = [LIVE] * 5
