@@ -39,6 +39,13 @@ async def together(works: Iterable[Awaitable[_T]]) -> list[_T]:
     return [await all_of[0]] if len(all_of) == 1 else await asyncio.gather(*all_of)
 
 
+async def to_the_end(works: Iterable[Awaitable[None]]) -> None:
+    """All at once; the first one's trouble is raised when all have come to an end."""
+    for trouble in await asyncio.gather(*works, return_exceptions=True):
+        if trouble is not None:
+            raise trouble
+
+
 async def both(own: Coroutine[Any, Any, _T], other: Coroutine[Any, Any, _S]) -> tuple[_T, _S]:
     """Both at once, as `asyncio.gather`, with a task for the `other` one only. That one goes on when `own` fails."""
     task = asyncio.ensure_future(other)

@@ -11,7 +11,9 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gateway.beside import beside, together
+import structlog
+
+from gateway.beside import beside
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.ledger import Ledger
     from gateway.model import CallKey
     from gateway.store.contract import Word
+
+_log = structlog.stdlib.get_logger("elsewhere")
 
 PAUSE_SECONDS = 0.2  # most of it is our own doing, and known by then
 AGAIN_SECONDS = 1.0
@@ -54,16 +58,19 @@ class Elsewhere:
             await self._wake.wait()
             await asyncio.sleep(PAUSE_SECONDS)
             self._wake.clear()
-            try:
-                await self._look_up()
-            except StoreUnavailable:
+            if not await self._look_up():
                 self._wake.set()
                 await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _look_up(self) -> None:
+    async def _look_up(self) -> bool:
+        """All of them, whatever becomes of one. False where something is left for the next time."""
         keys = list(self._ledger.local.to_look_up)
         for first in range(0, len(keys), LOOKED_UP_AT_ONCE):
-            await together(self._look_one_up(key) for key in keys[first : first + LOOKED_UP_AT_ONCE])
+            some = keys[first : first + LOOKED_UP_AT_ONCE]
+            for trouble in await asyncio.gather(*map(self._look_one_up, some), return_exceptions=True):
+                if trouble is not None and not isinstance(trouble, StoreUnavailable):
+                    _log.error("call.unknown", exc_info=trouble)
+        return not self._ledger.local.to_look_up
 
     async def _look_one_up(self, key: CallKey) -> None:
         calls = self._ledger.local
@@ -73,7 +80,7 @@ class Elsewhere:
         doubts = local.doubts
         try:
             await self._ledger.look_up(key, within=STORE_SECONDS)
-        except StoreUnavailable:
+        except BaseException:
             calls.to_look_up.add(key)
             raise
         if local.doubts == doubts:

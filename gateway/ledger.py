@@ -282,7 +282,7 @@ class Ledger:
         before = known.redaction if known else replace(_BLANK, key=key)
         if local is not None and (local.lacking or local.redaction.revision > before.revision):
             return self._draft(known, local.believed, step), local.redaction
-        heard = self.local.doubted(before)
+        heard = self.local.doubted(before, local)
         usable = drafts and drafts[-1].change.before == known and heard == before
         before = heard
         return drafts[-1] if usable else self._draft(known, before, step), before

@@ -90,4 +90,6 @@ class Live:
                 if not lost:
                     _log.warning("changes.lost")
                 lost = True
+            except Exception:  # noqa: BLE001 -- what one word trips over must not make this pod deaf
+                _log.exception("changes.failed")
             await asyncio.sleep(AGAIN_SECONDS)

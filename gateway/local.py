@@ -179,7 +179,7 @@ class LocalCalls:
         if (local := self._calls.get(key)) is None:
             return False
         local.doubts += 1
-        local.loose_before = loose_before
+        local.loose_before = max(local.loose_before, loose_before)
         self.to_look_up.add(key)
         return True
 
@@ -187,12 +187,13 @@ class LocalCalls:
         """There may have been word that did not come. Who cannot look that up goes on looking after what was muted
         here, and calls it silent only by what is seen after `loose_before` (ms)."""
         for key, local in self.open():
-            local.loose_before = loose_before
+            local.loose_before = max(local.loose_before, loose_before)
             self.to_look_up.add(key)
 
-    def doubted(self, redaction: Redaction) -> Redaction:
-        """It, with what was heard of others lately."""
-        return loosened(redaction, before=self._heard.get(redaction.key, 0))
+    def doubted(self, redaction: Redaction, local: Local | None) -> Redaction:
+        """It, with what was heard of others lately, or might have been."""
+        known = 0 if local is None else local.loose_before
+        return loosened(redaction, before=max(known, self._heard.get(redaction.key, 0)))
 
     def adrift(self) -> tuple[tuple[CallKey, Local], ...]:
         """Calls that the store lacks something of, were it only who means their recorders."""

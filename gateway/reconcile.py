@@ -18,7 +18,7 @@ import structlog
 from gateway import decide, exposure
 from gateway.audit.entry import EntryType
 from gateway.backoff import LONGEST_SECONDS, Backoff
-from gateway.beside import beside
+from gateway.beside import beside, to_the_end
 from gateway.clock import new_id
 from gateway.decide import Reported
 from gateway.describe import Act
@@ -92,7 +92,7 @@ class Reconciler:
         while True:
             pause = TICK_SECONDS * random.uniform(0.8, 1.2) / len(parts)  # noqa: S311 -- only to spread pods
             try:
-                await asyncio.gather(*(self._some(part, place * pause) for place, part in enumerate(parts)))
+                await to_the_end(self._some(part, place * pause) for place, part in enumerate(parts))
             except StoreUnavailable:
                 self._leases.give_up()
                 self._start_orphans()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 
 from gateway.store.wire import Wire
+
+ASKED_SECONDS = 5.0  # of silence, then it is asked whether it is there
 
 
 class Ear(Wire):
@@ -19,6 +20,7 @@ class Ear(Wire):
         super().__init__()
         self._told: list[bytes] = []
         self._stir = asyncio.Event()
+        self._silent = 0.0
 
     async def listen(self, pattern: str, *, within: float) -> None:
         """From now on nothing is missed while the connection lasts. Raises as `ask` does."""
@@ -31,13 +33,23 @@ class Ear(Wire):
         when no more can come."""
         if not self._told and not self.lost:
             self._stir.clear()
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(within):
                     await self._stir.wait()
+                self._silent = 0.0
+            except TimeoutError:
+                await self._are_you_there(within)
         if self.lost and not self._told:
             raise ConnectionLost("the connection has ended")
         told, self._told = self._told, []
         return told
+
+    async def _are_you_there(self, seconds: float) -> None:
+        """A connection that somebody in between has forgotten says nothing, either."""
+        self._silent += seconds
+        if self._silent >= ASKED_SECONDS:
+            self._silent = 0.0
+            await self.ask((("PING",),), within=seconds)
 
     def _answered(self, reply: Any) -> None:  # noqa: ANN401 -- whatever the server says
         match reply:

@@ -77,9 +77,13 @@ def uses(found: list[bytes]) -> dict[str, Use]:
     return {kid: Use(seen_at=times[f"{kid}:seen"], used_at=times.get(kid)) for kid in kids}
 
 
-def word(said: bytes) -> Word:
-    """What is told of a change: the name of the call's hash, marked where somebody was let go."""
-    return Word(key=call_key(said), lets_go=said.startswith(b"!"))
+def word(said: bytes) -> Word | None:
+    """What is told of a change: the name of the call's hash, marked where somebody was let go. None for anything else,
+    which is not the gateway's."""
+    try:
+        return Word(key=call_key(said), lets_go=said.startswith(b"!"))
+    except (ValueError, IndexError):
+        return None
 
 
 def call_key(name: bytes) -> CallKey:

@@ -201,7 +201,8 @@ class RedisStore:
                 yield None
                 while self._primaries.current(primary):
                     for said in await ear.heard(within=COMMAND_SECONDS / 2):
-                        yield keys.word(said)
+                        if (word := keys.word(said)) is not None:
+                            yield word
             finally:
                 ear.end()
         except (RedisError, OSError) as error:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from lives import KEY, POLICY, WITHIN, Life, step
+from lives import KEY, POLICY, WITHIN, Life, same_bucket, step
 
 from gateway import decide
 from gateway.audit.entry import EntryType
@@ -19,6 +19,7 @@ from gateway.store.contract import StoreUnavailable, Word
 
 if TYPE_CHECKING:
     from gateway.model import Redaction
+    from gateway.store.contract import Stored
 
 LETS_GO = Word(key=KEY, lets_go=True)
 LANDS_MS = 2_000
@@ -28,15 +29,16 @@ def listening(one: Life) -> Elsewhere:
     return Elsewhere(one.ledger, lands_before=lambda: Clock().ms() + LANDS_MS)
 
 
-async def proven(one: Life, op: str = "op2") -> None:
-    """Its recorder is seen silent now."""
+async def proven(one: Life, op: str = "op2") -> bool:
+    """Its recorder is seen silent now. Whether that makes it protected."""
     seen = Observation(muted=Parties.BOTH, evidence=Evidence.READBACK, at=Clock().ms())
 
     def learn(redaction: Redaction) -> tuple[Redaction, None]:
         report = Reported(at=seen.at, asked_at_revision=redaction.revision, results={"verba": Result(seen=seen)})
         return decide.learn(redaction, report, policy=POLICY), None
 
-    await one.ledger.step(KEY, step(op, learn, EntryType.MUTE_CONFIRMED, needed=False))
+    recorded = await one.ledger.step(KEY, step(op, learn, EntryType.MUTE_CONFIRMED, needed=False))
+    return protected(recorded.redaction, now=Clock().ms(), policy=POLICY)
 
 
 async def shown(one: Life) -> bool:
@@ -80,6 +82,35 @@ async def test_what_nobody_heard_is_doubted(one: Life) -> None:
     one.shaky.away = True
     assert not await shown(one)
     assert one.ledger.orphans(now=10**14) == (KEY,)
+    assert not await proven(one, "op3")
+
+
+async def test_one_call_that_cannot_be_looked_up_keeps_no_other_doubtful(
+    one: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does whatever it is that one trips over end the care for all others."""
+    other = CallKey(tenant="acme", call_id=same_bucket())
+    for key in (KEY, other):
+        await one.mute(f"op-{key.call_id}", key=key)
+    heard, real = listening(one), one.ledger.look_up
+    for key in (KEY, other):
+        heard.heard(Word(key=key, lets_go=True))
+
+    async def look_up(key: CallKey, *, within: float) -> Stored | None:
+        if key == KEY:
+            raise ValueError("a state from the future")
+        return await real(key, within=within)
+
+    monkeypatch.setattr(one.ledger, "look_up", look_up)
+    async with heard.looked_up():
+        for _ in range(1_000):
+            if other not in one.ledger.local.to_look_up:
+                break
+            await asyncio.sleep(0.02)
+    local = one.ledger.local.get(other)
+    assert local is not None
+    assert not local.doubtful
+    assert one.ledger.local.to_look_up == {KEY}
 
 
 async def test_a_hold_that_the_store_does_not_have_stands_and_is_proven_anew(one: Life) -> None:

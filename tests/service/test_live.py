@@ -52,6 +52,32 @@ async def test_a_lost_connection_is_made_again(store: RedisStore, monkeypatch: p
     assert len(tries) >= 2
 
 
+async def test_what_is_no_word_of_ours_is_passed_over(store: RedisStore, redis: Redis) -> None:
+    """Anybody may write to the channels."""
+    words = store.changes()
+    assert await anext(words) is None
+    for said in (b"x", b"\xff:a:b", b"{b1}:call:onlyone", b"!{b1}:call:acme:x:with:colons"):
+        await redis.publish("{b1}:audit:changes", said)
+    assert await asyncio.wait_for(anext(words), 30) == Word(key=KEY, lets_go=True)
+
+
+async def test_whatever_a_word_trips_over_it_is_listened_on(store: RedisStore) -> None:
+    """It is said, and the connection is made again."""
+    heard: list[Word | None] = []
+
+    def told(word: Word | None) -> None:
+        heard.append(word)
+        if len(heard) == 1:
+            raise ValueError("what nobody thought of")
+
+    async with Live(told=told).hearing(store):
+        for _ in range(1_000):
+            if len(heard) > 1:
+                break
+            await asyncio.sleep(0.02)
+    assert heard[:2] == [None, None]
+
+
 async def test_a_store_that_is_away_gives_no_word(store: RedisStore, redis: Redis) -> None:
     """Its own error, when the connection is cut."""
     words = store.changes()

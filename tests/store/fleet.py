@@ -66,7 +66,7 @@ class Held:
 
 @dataclass(kw_only=True)
 class Case:
-    """One call, and what clients were told about it. `told` are the requests that were answered with 2xx."""
+    """One call, and what clients were told about it. `told` are the requests that were said to be written down."""
 
     tape: FakeCall
     holds: list[Held] = field(default_factory=list)
@@ -184,7 +184,8 @@ class Fleet:
         self.answers[f"{method} {response.status} {document.get('code', '')}".strip()] += 1
         case.claims += claims(document, asked=asked, answered=time.time_ns())
         if response.ok and method != "GET":
-            case.told.append(request_id)
+            if document["durability"] != "none":  # which says itself that it is nowhere
+                case.told.append(request_id)
             self.durabilities[f"{method} {document['durability']}"] += 1
         return response.status, document
 
