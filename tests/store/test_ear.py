@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ import pytest
 from redis.exceptions import NoPermissionError, RedisError
 from servers import single
 
+from gateway.store import ear as ear_module
 from gateway.store.address import Access, Place
+from gateway.store.contract import StoreUnavailable
 from gateway.store.node import Node
 
 if TYPE_CHECKING:
@@ -54,6 +57,21 @@ async def test_silence_is_no_end(tmp_path: Path) -> None:
         assert await ear.heard(within=0.01) == []
         await server.ask("PUBLISH", "news", "late")
         assert await _heard(ear, 1) == [b"late"]
+
+
+async def test_a_server_that_is_silent_for_long_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is there goes on telling; one that does not answer is gone, though the connection stands."""
+    monkeypatch.setattr(ear_module, "ASKED_SECONDS", 0.01)
+    async with single(tmp_path) as server, listening(server) as ear:
+        assert await ear.heard(within=0.1) == []
+        await server.ask("PUBLISH", "news", "after")
+        assert await _heard(ear, 1) == [b"after"]
+        server.signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                await ear.heard(within=0.1)
+        finally:
+            server.signal(signal.SIGCONT)
 
 
 async def test_the_end_is_told_to_whoever_listens(tmp_path: Path) -> None:
