@@ -84,7 +84,7 @@ class Step:
         before = _link(self.call, self.revision - 1) if self.revision > 1 else ""
         link = _link(self.call, self.revision)
         step = [f"{self.call}.{self.revision}", str(self.revision - 1), before, str(self.revision)]
-        return ["FCALL", "rgw_v1_commit", str(len(keys)), *keys, *step, STATE, ENTRY, link, "4102444800000", ""]
+        return ["FCALL", "rgw_v2_commit", str(len(keys)), *keys, *step, STATE, ENTRY, link, "4102444800000", ""]
 
     def wire(self) -> bytes:
         words = [word.encode() for word in self.words()]

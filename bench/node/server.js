@@ -25,7 +25,7 @@ function step(call, revision) {
   const keys = [`{thin}:call:acme:${call}`, `{thin}:entries:${call}`, "{thin}:audit", "{thin}:seq", "{thin}:due"];
   const before = revision > 1 ? link(call, revision - 1) : "";
   const words = [`${call}.${revision}`, revision - 1, before, revision];
-  return store.fcall("rgw_v1_commit", 5, ...keys, ...words, STATE, ENTRY, link(call, revision), "4102444800000", "");
+  return store.fcall("rgw_v2_commit", 5, ...keys, ...words, STATE, ENTRY, link(call, revision), "4102444800000", "");
 }
 
 async function answered(vendor, call) {

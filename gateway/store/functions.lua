@@ -1,5 +1,5 @@
-#!lua name=redaction_gateway_v1
--- The only writer. One call of `rgw_v1_commit` moves one call's state, appends the entry of that step to the
+#!lua name=redaction_gateway_v2
+-- The only writer. One call of `rgw_v2_commit` moves one call's state, appends the entry of that step to the
 -- bucket's trail under the next number, and keeps the work queue in line: all of it or nothing.
 --
 -- keys  1 call (hash)  2 its entries' numbers (list)  3 trail (stream)  4 sequence (string)
@@ -199,15 +199,15 @@ local function used(keys, args)
   return redis.call('HLEN', keys[1])
 end
 
-redis.register_function('rgw_v1_take', take)
-redis.register_function('rgw_v1_used', used)
-redis.register_function('rgw_v1_once', once)
-redis.register_function('rgw_v1_once_over', once_over)
-redis.register_function('rgw_v1_claim', claim)
-redis.register_function('rgw_v1_loosen', loosen)
-redis.register_function('rgw_v1_release', release)
-redis.register_function('rgw_v1_commit', commit)
-redis.register_function('rgw_v1_lease', lease)
+redis.register_function('rgw_v2_take', take)
+redis.register_function('rgw_v2_used', used)
+redis.register_function('rgw_v2_once', once)
+redis.register_function('rgw_v2_once_over', once_over)
+redis.register_function('rgw_v2_claim', claim)
+redis.register_function('rgw_v2_loosen', loosen)
+redis.register_function('rgw_v2_release', release)
+redis.register_function('rgw_v2_commit', commit)
+redis.register_function('rgw_v2_lease', lease)
 
 local LOOKED_AT = 256 -- entries of a bucket since the one whose answer was lost
 
@@ -251,6 +251,6 @@ local function trim(keys, args)
   return redis.call('XTRIM', keys[1], 'MINID', args[1] .. '-0')
 end
 
-redis.register_function('rgw_v1_append', append)
-redis.register_function('rgw_v1_seal', seal)
-redis.register_function('rgw_v1_trim', trim)
+redis.register_function('rgw_v2_append', append)
+redis.register_function('rgw_v2_seal', seal)
+redis.register_function('rgw_v2_trim', trim)

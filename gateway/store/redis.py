@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _log = structlog.stdlib.get_logger("store")
 
-COMMIT = "rgw_v1_commit"
-LEASE = "rgw_v1_lease"
+COMMIT = "rgw_v2_commit"
+LEASE = "rgw_v2_lease"
 OPEN_SECONDS = 5.0
 TRIES = 3
 PROBE_KEPT_SECONDS = 3_600
@@ -150,7 +150,7 @@ class RedisStore:
 
     async def claim(self, target: str, key: CallKey, *, within: float) -> Claims:
         place = keys.spread("target", target)
-        at, own, found, loose = await self._call(within, place, "rgw_v1_claim", keys.member(key))
+        at, own, found, loose = await self._call(within, place, "rgw_v2_claim", keys.member(key))
         return Claims(at=int(at), own=own.decode(), loose_until=int(loose), others=keys.claims(found))
 
     async def loosen(
@@ -158,33 +158,33 @@ class RedisStore:
     ) -> Claims:
         place = keys.spread("target", target)
         dead = [word for claim in over for word in (keys.member(claim.key), claim.token)]
-        at, own, found = await self._call(within, place, "rgw_v1_loosen", keys.member(key), lands_before, *dead)
+        at, own, found = await self._call(within, place, "rgw_v2_loosen", keys.member(key), lands_before, *dead)
         return Claims(at=int(at), own=own.decode(), others=keys.claims(found))
 
     async def release(self, target: str, key: CallKey, *, own: str, landed: int | None, within: float) -> None:
         place, said = keys.spread("target", target), "" if landed is None else landed
-        await self._call(within, place, "rgw_v1_release", keys.member(key), own, said)
+        await self._call(within, place, "rgw_v2_release", keys.member(key), own, said)
 
     async def once(
         self, name: str, fingerprint: str, *, runs_ms: int, keep_ms: int, again: bool, within: float
     ) -> Turn:
         place = keys.spread("once", name)
-        word = await self._call(within, place, "rgw_v1_once", fingerprint, runs_ms, keep_ms, int(again))
+        word = await self._call(within, place, "rgw_v2_once", fingerprint, runs_ms, keep_ms, int(again))
         return Turn(word.decode())
 
     async def once_over(self, name: str, fingerprint: str, *, left: Turn, within: float) -> None:
         place = keys.spread("once", name)
-        await self._call(within, place, "rgw_v1_once_over", fingerprint, left.value)
+        await self._call(within, place, "rgw_v2_once_over", fingerprint, left.value)
 
     async def take(self, name: str, used: float, *, rate: float, burst: float, within: float) -> float:
         """What is left in the bucket of tokens `name` after `used` was taken out."""
         words = f"{used:.6f}", f"{rate:.6f}", f"{burst:.6f}"
-        return float(await self._call(within, keys.spread("bucket", name), "rgw_v1_take", *words))
+        return float(await self._call(within, keys.spread("bucket", name), "rgw_v2_take", *words))
 
     async def note_uses(self, uses: Mapping[str, int], *, within: float) -> None:
         """When keys were last used (ms; 0 for never), by kid. The newest stands."""
         words = [word for kid, at in uses.items() for word in (kid, at)]
-        await self._call(within, keys.spread("keys", "used"), "rgw_v1_used", *words)
+        await self._call(within, keys.spread("keys", "used"), "rgw_v2_used", *words)
 
     async def uses(self, *, within: float) -> Mapping[str, Use]:
         """What is known of the use of keys, by kid."""

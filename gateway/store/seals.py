@@ -151,12 +151,12 @@ class SealStore:
     ) -> bool:
         """False: somebody else has sealed since `before`."""
         words = (before.number, before.hash, number, hash_, line, heads, "1" if trims else "0")
-        call = ("FCALL", "rgw_v1_seal", 2, _NEWEST, _CHECKPOINTS, *words)
+        call = ("FCALL", "rgw_v2_seal", 2, _NEWEST, _CHECKPOINTS, *words)
         (reply,) = await self._store.ask(within, SYSTEM, call)
         return bool(reply[0] == b"done")
 
     async def lease(self, *, owner: str, ms: int, within: float) -> bool:
-        (taken,) = await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v1_lease", 1, _LEASE, owner, ms))
+        (taken,) = await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v2_lease", 1, _LEASE, owner, ms))
         return bool(taken)
 
     async def system_head(self, *, within: float) -> str:
@@ -166,17 +166,17 @@ class SealStore:
     async def append(self, before: str, entry: bytes, link: str, *, within: float) -> Appended:
         """An entry about no call, after the one whose link is `before`."""
         names = (_HEAD, keys.trail(SYSTEM), keys.sequence(SYSTEM))
-        (reply,) = await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v1_append", 3, *names, before, entry, link))
+        (reply,) = await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v2_append", 3, *names, before, entry, link))
         word, at, seq, head = reply
         return Appended(done=word != b"stale", head=head.decode(), seq=int(seq), at=int(at))
 
     async def trim(self, number: int, *, oldest: int, within: float) -> int:
         """Take the entries before number `oldest` away; gives how many."""
-        (count,) = await self._store.ask(within, number, ("FCALL", "rgw_v1_trim", 1, keys.trail(number), oldest))
+        (count,) = await self._store.ask(within, number, ("FCALL", "rgw_v2_trim", 1, keys.trail(number), oldest))
         return int(count)
 
     async def trim_checkpoints(self, *, oldest: int, within: float) -> None:
-        await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v1_trim", 1, _CHECKPOINTS, oldest))
+        await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v2_trim", 1, _CHECKPOINTS, oldest))
 
 
 def _number(bucket: int, value: bytes | None) -> int:
