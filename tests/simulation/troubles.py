@@ -74,7 +74,7 @@ class Troubles:
         until = self._now() + self.chance.uniform(0.1, 3)
         silent = self.chance.random() < 0.5
         for pod in pods:
-            pod.way.cut, pod.way.silent = until, silent
+            pod.way.cut, pod.way.silent = max(pod.way.cut, until), silent  # a failover that nobody notices is none
         self.judge.say(f"store cut from {[pod.name for pod in pods]} until {until:.3f}")
 
     def crash(self) -> None:
