@@ -189,7 +189,7 @@ class Catchup:
             if pending not in local.pending:
                 return
             newest, finds = local.redaction, local.finds
-            change = self._change(stored, local, pending.note, loose_before)
+            change = self._change(stored, local, pending, loose_before)
             done = await self._store.commit(change, within=within)
             if isinstance(done, Committed):
                 # Unless more was found missing meanwhile, the state has all that is known.
@@ -225,12 +225,12 @@ class Catchup:
             keep_ms=None,
         )
 
-    def _change(self, stored: Stored | None, local: Local, note: Note, loose_before: int) -> Change:
+    def _change(self, stored: Stored | None, local: Local, pending: Pending, loose_before: int) -> Change:
         after = self._state(stored.redaction if stored else None, local, loose_before)
-        head, entry = stored.head if stored else GENESIS, healed(note.entry)
+        head, entry = stored.head if stored else GENESIS, healed(pending.note.entry)
         alive = after.open or after.order is not None
         return Change(
-            op=note.op,
+            op=pending.op,
             before=stored,
             after=after,
             entry=entry,

@@ -184,7 +184,7 @@ class Healer:
         for some in _chunks(notes, NOTES_AT_ONCE):
             await asyncio.gather(*(self._journal.write(note) for note in some))
         self._journal.disown(number, {note.op for note in notes})
-        self._ledger.local.lack(notes)
+        self._ledger.local.lack(notes, lost=True)
 
     async def _tail(self, number: int, since: int) -> _Tail:
         entries: list[TrailEntry] = []

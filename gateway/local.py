@@ -25,10 +25,18 @@ HEARD = 1_000  # calls of which word is remembered, for those that are muted her
 
 @dataclass(slots=True)
 class Pending:
-    """A step whose entry the store lacks. `journaled`: it is on disk here."""
+    """A step whose entry the store lacks. `journaled`: it is on disk here. `lost`: the store had it, and has confirmed
+    it."""
 
     note: Note
     journaled: bool
+    lost: bool = False
+
+    @property
+    def op(self) -> str:
+        """What it is given to the store by. A step that was confirmed is not tried any more: what the store knows by
+        its name now is a try that was given up, with an entry of its own."""
+        return f"{self.note.op}.lost" if self.lost else self.note.op
 
 
 @dataclass(slots=True)
@@ -92,13 +100,13 @@ class Local:
         self.held |= _holds((note,))
         return pending
 
-    def lack(self, notes: Sequence[Note]) -> None:
-        """Older steps that the store turns out to lack, in the order in which they happened."""
+    def lack(self, notes: Sequence[Note], *, lost: bool) -> None:
+        """Older steps that the store turns out to lack, in the order in which they happened; `lost` as in `Pending`."""
         states, held = [decode(note.state) for note in notes], _holds(notes)
         self.redaction = regained(self.redaction, states[-1], held, at=notes[-1].at) if self.lacking else states[-1]
         self.ours.extend(states[-STATES:])
         self._found()
-        self.pending[:0] = [Pending(note, journaled=True) for note in notes]
+        self.pending[:0] = [Pending(note, journaled=True, lost=lost) for note in notes]
         self.gap.steps += len(notes)
         self.held |= held
         self.journaled = True
@@ -235,17 +243,18 @@ class LocalCalls:
             if (local := self._calls.get(key)) is not None:
                 local.redaction = loosened(local.redaction, before=lands_before)
 
-    def lack(self, notes: Iterable[Note]) -> None:
-        """The store does not have these: they come before whatever else it lacks, in the order in which they happened.
-        That need not be the one in which they are in the journal, where what was lost is written again."""
+    def lack(self, notes: Iterable[Note], *, lost: bool = False) -> None:
+        """The store does not have these, or has them no more (`lost`): they come before whatever else it lacks, in the
+        order in which they happened. That need not be the one in which they are in the journal, where what was lost is
+        written again."""
         lacking: dict[CallKey, list[Note]] = {}
         known = {pending.note.op for local in self._calls.values() for pending in local.pending}
         for note in sorted(notes, key=lambda note: note.at):
             if note.op in known:
                 continue
             lacking.setdefault(CallKey(tenant=note.tenant, call_id=note.call_id), []).append(note)
-        for key, lost in lacking.items():
-            self.made(key, decode(lost[-1].state)).lack(lost)
+        for key, some in lacking.items():
+            self.made(key, decode(some[-1].state)).lack(some, lost=lost)
 
     def _shrink(self) -> None:
         spare = (key for key, local in self._calls.items() if not local.lacking)

@@ -16,10 +16,10 @@ from gateway.evidence import Policy, protected
 from gateway.local import LocalCalls, Pending
 from gateway.model import Evidence, Observation, Parties, Redaction
 from gateway.store.codec import encode
-from gateway.store.contract import StoreUnavailable, bucket
+from gateway.store.contract import Change, Committed, StoreUnavailable, bucket
 
 if TYPE_CHECKING:
-    from gateway.store.contract import Change
+    from gateway.audit.note import Note
 
 
 from lives import KEY, WITHIN, Life, asked, confirmed, counted, gap, life, rolled
@@ -150,6 +150,30 @@ async def test_a_mute_found_lost_after_the_call_went_on_without_it_is_in_its_sta
     one.ledger.local.lack([lost])
     await one.ledger.catchup.heal(KEY, within=WITHIN)
     assert one.holds(await one.state()) == {"default", "second"}
+
+
+async def test_a_confirmed_entry_comes_back_beside_that_of_a_try_which_was_given_up(one: Life) -> None:
+    """Of one step: the try is taken by the store that had lost what was confirmed. What was told of is there."""
+    await one.mute("op1")
+    behind = await rolled(one, None)
+    await one.mute("op2", hold="second")
+    lost = (await confirmed(one))[-1][0]
+    await rolled(one, behind)
+    given_up = replace(lost, entry=lost.entry.replace(b'"op2"', b'"op2","reason":"other"'))
+    await _taken(one, given_up)
+    one.ledger.local.lack([lost], lost=True)
+    await one.ledger.catchup.heal(KEY, within=WITHIN)
+    assert await one.trail() == [("op1", False), ("op2", False), ("op2", True)]
+
+
+async def _taken(one: Life, note: Note) -> None:
+    stored = await one.shaky.store.load(KEY, within=WITHIN)
+    assert stored is not None
+    after = replace(stored.redaction, revision=stored.redaction.revision + 1)
+    change = Change(
+        op=note.op, before=stored, after=after, entry=note.entry, link="ab" * 32, due_at=None, keep_ms=60_000
+    )
+    assert isinstance(await one.shaky.store.commit(change, within=WITHIN), Committed)
 
 
 async def test_a_call_that_grows_late_at_the_very_end_of_healing_is_not_settled(one: Life) -> None:
