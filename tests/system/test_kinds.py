@@ -87,7 +87,8 @@ async def test_what_happens_is_in_the_trail(house: House) -> None:
     found = await trail(house)
 
     kinds = [one["type"] for one in found]
-    assert kinds.count("gateway.started") == kinds.count("gateway.stopped") == kinds.count("seal.started") == 1
+    assert kinds.count("gateway.started") == kinds.count("gateway.stopped") == 1
+    assert kinds.count("seal.started") in {1, 2}  # once more where a seal fell into the time without a store
     refused = [one for one in found if one["type"] == "request.refused"]
     assert sum(one.get("count", 1) for one in refused) == 40
     assert {(one["reason"], one["address"]) for one in refused} == {("invalid-request", "127.0.0.1")}
