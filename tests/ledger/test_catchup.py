@@ -118,12 +118,11 @@ async def test_a_mute_missed_while_a_call_is_healed_is_in_its_state(one: Life) -
 async def test_a_mute_found_lost_while_a_call_is_healed_is_in_its_state(one: Life) -> None:
     """What the store had confirmed and forgot is found while a later step is healed: its hold comes back as well."""
     await one.mute("op1")
-    behind = await rolled(one, None)
-    await one.mute("op2", hold="second")
-    lost, known, local = (await confirmed(one))[-1][0], await one.state(), one.ledger.local.get(KEY)
+    lost = await _confirmed_and_lost(one)
+    local = one.ledger.local.get(KEY)
     assert local is not None
+    known = local.redaction
     local.add(replace(lost, op="op3", entry=b'{"op":"op3"}', held=(("crm", "default"),), at=lost.at + 1), known)
-    await rolled(one, behind)
 
     async def found(_: Change) -> None:
         one.shaky.overtake = None
@@ -138,10 +137,7 @@ async def test_a_mute_found_lost_while_a_call_is_healed_is_in_its_state(one: Lif
 async def test_a_mute_found_lost_after_the_call_went_on_without_it_is_in_its_state(one: Life) -> None:
     """This process, too, has heard from the store that there was no such hold, and has taken a step on that."""
     await one.mute("op1")
-    behind = await rolled(one, None)
-    await one.mute("op2", hold="second")
-    lost = (await confirmed(one))[-1][0]
-    await rolled(one, behind)
+    lost = await _confirmed_and_lost(one)
     one.shaky.lost = 1
     await one.mute("op3")
     assert one.holds(await one.known()) == {"default"}
@@ -155,15 +151,21 @@ async def test_a_mute_found_lost_after_the_call_went_on_without_it_is_in_its_sta
 async def test_a_confirmed_entry_comes_back_beside_that_of_a_try_which_was_given_up(one: Life) -> None:
     """Of one step: the try is taken by the store that had lost what was confirmed. What was told of is there."""
     await one.mute("op1")
-    behind = await rolled(one, None)
-    await one.mute("op2", hold="second")
-    lost = (await confirmed(one))[-1][0]
-    await rolled(one, behind)
+    lost = await _confirmed_and_lost(one)
     given_up = replace(lost, entry=lost.entry.replace(b'"op2"', b'"op2","reason":"other"'))
     await _taken(one, given_up)
     one.ledger.local.lack([lost], lost=True)
     await one.ledger.catchup.heal(KEY, within=WITHIN)
     assert await one.trail() == [("op1", False), ("op2", False), ("op2", True)]
+
+
+async def _confirmed_and_lost(one: Life) -> Note:
+    """A second hold, "op2", that the store has confirmed and forgotten."""
+    behind = await rolled(one, None)
+    await one.mute("op2", hold="second")
+    lost = (await confirmed(one))[-1][0]
+    await rolled(one, behind)
+    return lost
 
 
 async def _taken(one: Life, note: Note) -> None:
