@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.frozen import quick
 from gateway.model import Action, CallKey, Origin, Parties, Where
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Ask:
     once: Once | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mute(Ask):
     hold: str = "default"
@@ -44,6 +46,7 @@ class Mute(Ask):
     resume_after_seconds: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmute(Ask):
     """`dated` is the time (ms) for which the holder itself ordered this when it muted; None for an order now."""
@@ -53,6 +56,7 @@ class Unmute(Ask):
     dated: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Ask):
     refresh: bool = False
@@ -137,6 +141,7 @@ class Failure(Exception):  # noqa: N818 -- the counterpart of Answer
         self.unprocessable = unprocessable
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The ask was carried out. `pending`: a mute of a call that has not begun yet (`next`): not protected."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.evidence import knowing, protected
-from gateway.frozen import replace
+from gateway.frozen import quick, replace
 from gateway.landing import is_over, landed
 from gateway.meant import awaited, merged, over, told
 from gateway.model import BLAME, Blame, Fault, Order, OrderKind, Parties, Result, union
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.model import Hold, HoldKey, Observation, Recorder, Redaction
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MuteAsked:
     """A holder wants silence. `recorders` are the routed ones with their targets, without knowledge; `extension` is
@@ -92,6 +93,7 @@ class Step(enum.StrEnum):
     ORDERED = "ordered"  # somebody may be recorded again: send, then settle
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmuteAsked:
     """A client's own fresh order. What is sent for it has landed or died by `lands_before`."""
@@ -143,6 +145,7 @@ def left_after(redaction: Redaction, order: Order) -> Parties:
     return union(tuple(hold for hold in redaction.holds if hold.key not in order.drops))
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
     """What recorders said. `asked_at_revision` is the newest revision known when they were asked."""
@@ -191,6 +194,7 @@ class Settled(enum.StrEnum):
     OVERTAKEN = "overtaken"  # a newer order or mute came in between; ours counts for nothing
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReported:
     """How the sending of one order went. `held` are backends left silent on purpose (another redaction's), `before` is

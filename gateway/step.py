@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from gateway.frozen import quick
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection
@@ -20,6 +22,7 @@ _T = TypeVar("_T")
 CALLED_OFF = "called_off"  # the step that says that an unmute has not happened
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded(Generic[_T]):
     """What a step came to: the redaction after it, the transition's own word, and where its entry stands."""
@@ -30,6 +33,7 @@ class Recorded(Generic[_T]):
     audit: TrailView | None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Generic[_T]):
     """`decide` gives the next redaction and its word, or raises `Failure`; `describe` the entry for it.
@@ -53,6 +57,7 @@ class Step(Generic[_T]):
     stands: Collection[HoldKey] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft(Generic[_T]):
     """A step decided on one state: the change for the store, and the note on its way to the journal."""

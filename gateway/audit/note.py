@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import orjson
 
 from gateway.audit.chain import link
+from gateway.frozen import quick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ _LINK = b',"link":"'
 _LINK_BYTES = len(_LINK) + 64 + len(b'"}')
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """One step: its entry, and the redaction after it. Written again under the same `op`, the newest counts.
@@ -41,6 +43,7 @@ class Note:
     state: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack:
     """The store has the entry of `op`, under this number and link of the bucket's trail. `at` is when, by the store's
@@ -60,6 +63,7 @@ class Void:
     op: str
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """An open redaction whose steps stood in a file that is gone."""

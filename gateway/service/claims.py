@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.beside import together
+from gateway.frozen import quick
 from gateway.store.contract import Claim, StoreAway, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Life(enum.Enum):
     DOUBTFUL = enum.auto()
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """What the others' claims mean for a mute: evidence must be younger than `loose_until`; `foreign` is True

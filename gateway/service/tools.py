@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.asks import Code, Failure, FieldFault
 from gateway.beside import together
+from gateway.frozen import quick
 from gateway.ledger import Step
 from gateway.listening import Listening
 from gateway.model import Action, Parties, Recorder
@@ -62,6 +63,7 @@ class Settings:
         return min(UNMUTE_SECONDS, 0.6 * self.deadline_seconds)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flight:
     """What a mute under way silences, and after which order: another one of the same name is the same mute. A

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import orjson
 
+from gateway.frozen import quick
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -50,6 +52,7 @@ def bucket(key: CallKey) -> int:
     return int.from_bytes(digest[:8]) % BUCKETS
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """A redaction as the store has it; `head` is the newest link of its chain, `seq` that entry's number."""
@@ -59,6 +62,7 @@ class Stored:
     seq: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One step: from `before` (None: the call is not expected to be there) to `after`, with its entry.
@@ -89,6 +93,7 @@ class Change:
         return self.after.order is not None or not self.after.open
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """Some pod has just changed the call; `lets_go` as in `Change`."""
@@ -97,6 +102,7 @@ class Word:
     lets_go: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
     """The step was taken, now or at an earlier try with the same operation id. `at` is the store's clock, ms."""
@@ -114,6 +120,7 @@ class Stale:
     now: Stored | None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrailEntry:
     """One stored entry with what the store gave it: `seq`, `at` (its clock, ms), `link`. `beside`: the row is not
@@ -144,6 +151,7 @@ class TrailPage:
     entries: tuple[TrailEntry, ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A redaction that means the same recorder of the same call. `token` is the claim's own name: another one
@@ -162,6 +170,7 @@ class Claim:
         return int(self.token.rpartition(":")[2])
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
     """Who else means a target, at the store's time `at`; what was seen there before `loose_until` (ms) proves nothing,
