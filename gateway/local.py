@@ -41,9 +41,11 @@ class Pending:
 
 @dataclass(slots=True)
 class Gap:
-    """How many steps the store lacks of all calls, which is told with each of them."""
+    """What the store lacks of all calls: how many `steps`, which is told with each of them, and whose. `calls` has
+    every call that it lacks something of and may have others: what is asked twice a second must not look at all."""
 
     steps: int = 0
+    calls: dict[CallKey, Local] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,6 +117,7 @@ class Local:
         self.mended = False
         self.finds += 1
         self.unclaimed = True
+        self.gap.calls[self.redaction.key] = self
 
     def follows(self, redaction: Redaction) -> bool:
         """This is what the store has. False where that is old, or lacks what is known here."""
@@ -205,13 +208,14 @@ class LocalCalls:
 
     def adrift(self) -> tuple[tuple[CallKey, Local], ...]:
         """Calls that the store lacks something of, were it only who means their recorders."""
-        return tuple((key, local) for key, local in self._calls.items() if local.adrift)
+        return tuple((key, local) for key, local in self._astray() if local.adrift)
 
     def spill(self, most: int) -> tuple[int, int]:
         """Keep `most` steps, and one of each call, in memory: those of the oldest calls go. Gives how many went that
         the journal has, and how many that nobody has."""
-        excess, spilled, dropped = sum(len(local.pending) for local in self._calls.values()) - most, 0, 0
-        for local in self._calls.values() if excess > 0 else ():
+        astray = [local for _, local in self._astray()]
+        excess, spilled, dropped = sum(len(local.pending) for local in astray) - most, 0, 0
+        for local in astray if excess > 0 else ():
             if not local.healing.locked():
                 counts = local.spill()
                 spilled, dropped = spilled + counts[0], dropped + counts[1]
@@ -248,13 +252,26 @@ class LocalCalls:
         order in which they happened. That need not be the one in which they are in the journal, where what was lost is
         written again."""
         lacking: dict[CallKey, list[Note]] = {}
-        known = {pending.note.op for local in self._calls.values() for pending in local.pending}
+        known = {pending.note.op for _, local in self._astray() for pending in local.pending}
         for note in sorted(notes, key=lambda note: note.at):
             if note.op in known:
                 continue
             lacking.setdefault(CallKey(tenant=note.tenant, call_id=note.call_id), []).append(note)
         for key, some in lacking.items():
             self.made(key, decode(some[-1].state)).lack(some, lost=lost)
+
+    def _astray(self) -> list[tuple[CallKey, Local]]:
+        """Those that may be adrift, the longest so first. A call that was claimed and is whole again is none; it comes
+        back with the next step that the store lacks, and not before."""
+        calls = self._gap.calls
+        whole = [
+            key
+            for key, local in calls.items()
+            if self._calls.get(key) is not local or not (local.lacking or local.unclaimed)
+        ]
+        for key in whole:
+            del calls[key]
+        return list(calls.items())
 
     def _shrink(self) -> None:
         spare = (key for key, local in self._calls.items() if not local.lacking)
