@@ -15,6 +15,9 @@ belong on connections of their own.
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
+import math
 import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -51,6 +54,50 @@ class _Waiter:
         self.replies: list[Any] = []
 
 
+class _Limits:
+    """Until when each waiter waits. One timer for all: nearly every answer is there long before, and a timer for each
+    costs more than what it would end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ends: list[tuple[float, int, asyncio.Future[list[Any]]]] = []
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = math.inf
+
+    def put(self, future: asyncio.Future[list[Any]], seconds: float) -> None:
+        """`StoreUnavailable` for whoever waits for it, unless it is done in so many seconds."""
+        end = self._loop.time() + seconds
+        heapq.heappush(self._ends, (end, next(self._numbers), future))
+        if end < self._next:
+            self._arm(end)
+
+    def end(self) -> None:
+        """Everybody knows by now, or is told otherwise."""
+        self._ends.clear()
+        self._disarm()
+
+    def _arm(self, end: float) -> None:
+        self._disarm()
+        self._timer, self._next = self._loop.call_at(end, self._look), end
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._next = None, math.inf
+
+    def _look(self) -> None:
+        """The waiter goes; its place in the queue stays."""
+        self._timer, self._next = None, math.inf
+        now, ends = self._loop.time(), self._ends
+        while ends and (ends[0][0] <= now or ends[0][2].done()):
+            _, _, future = heapq.heappop(ends)
+            if not future.done():
+                future.set_exception(StoreUnavailable("no answer in time"))
+        if ends:
+            self._arm(ends[0][0])
+
+
 class Wire(asyncio.Protocol):
     """`lost` once it is of no use any more: whoever needs one makes another."""
 
@@ -63,6 +110,7 @@ class Wire(asyncio.Protocol):
         )
         self._waiting: deque[_Waiter] = deque()
         self._out: list[bytes] = []
+        self._limits = _Limits(self._loop)
         self._heard_at = 0.0
         self._watched = False
         self._ending = False
@@ -73,12 +121,9 @@ class Wire(asyncio.Protocol):
         """The replies, in order; one may be a `ResponseError`. A `RedisError` when nobody knows what became of the
         commands, `StoreUnavailable` when they were not answered `within` so many seconds."""
         future = self._sent(commands)
-        timer = None if within is None else self._loop.call_later(max(0.0, within), _expire, future)
-        try:
-            replies = await future
-        finally:
-            if timer is not None:
-                timer.cancel()
+        if within is not None:
+            self._limits.put(future, within)
+        replies = await future
         for reply in replies:  # one that says "not now" is no answer
             if isinstance(reply, ConnectionLost):
                 raise reply
@@ -170,6 +215,7 @@ class Wire(asyncio.Protocol):
         self.lost = True
         if self._transport is not None:
             self._transport.abort()
+        self._limits.end()
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             if not waiter.future.done():
@@ -182,12 +228,6 @@ _W = TypeVar("_W", bound=Wire)
 def _packed(command: Command) -> bytes:
     data: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a pair, not any number
     return data
-
-
-def _expire(future: asyncio.Future[list[Any]]) -> None:
-    """The waiter goes; its place in the queue stays."""
-    if not future.done():
-        future.set_exception(StoreUnavailable("no answer in time"))
 
 
 async def wired(place: Place, access: Access, kind: Callable[[], _W]) -> _W:

@@ -226,6 +226,34 @@ async def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
             await wire.ask((("PING",),))
 
 
+async def test_each_waits_as_long_as_it_wants_to(tmp_path: Path) -> None:
+    """In whatever order they came: who has least patience is told first, and every one is told; one that was answered
+    meanwhile is not."""
+    async with single(tmp_path) as server:
+        wire = await wired(Place(host="127.0.0.1", port=server.port), Access(), Wire)
+        told: list[str] = []
+
+        async def ask(name: str, within: float) -> None:
+            try:
+                await wire.ask((("ECHO", name),), within=within)
+                told.append(f"{name}: answered")
+            except StoreUnavailable:
+                told.append(name)
+
+        await ask("first", 0.15)
+        blocked = asyncio.ensure_future(wire.ask((("BLPOP", "nothing", 60),)))
+        await asyncio.sleep(0)
+        others = asyncio.gather(ask("late", 0.3), ask("none", 0), ask("early", 0.1), ask("between", 0.2))
+        await asyncio.sleep(0)
+        assert wire._limits._next == min(end for end, *_ in wire._limits._ends), "who wants it first is seen to first"
+        await others
+        assert told == ["first: answered", "none", "early", "between", "late"]
+        assert not wire.lost
+        wire.connection_lost(None)
+        with pytest.raises(RedisError):
+            await blocked
+
+
 async def test_a_reply_that_nobody_asked_for_ends_it(tmp_path: Path) -> None:
     """After it no reply can be told from another's: whoever waits is told that nobody knows."""
     async with single(tmp_path) as server:
