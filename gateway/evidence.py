@@ -84,7 +84,10 @@ def state(redaction: Redaction) -> RecorderState:
 
 def counted(redaction: Redaction) -> tuple[Recorder, ...]:
     """The recorders that must be proven: all but the optional ones that say they have no such call."""
-    needed = tuple(r for r in redaction.recorders if not (r.optional and r.fault is Fault.NO_SUCH_CALL))
+    spared = [r for r in redaction.recorders if r.optional and r.fault is Fault.NO_SUCH_CALL]
+    if not spared:
+        return redaction.recorders
+    needed = tuple(recorder for recorder in redaction.recorders if recorder not in spared)
     return needed or redaction.recorders
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import orjson
@@ -46,6 +47,7 @@ class StoreUnfit(StoreError):  # noqa: N818 -- as StoreUnavailable
     """The store's own settings would lose or evict what it must keep; the text names the setting."""
 
 
+@lru_cache(maxsize=4_096)
 def bucket(key: CallKey) -> int:
     """The bucket of a call, 0…63: everything of one call shares one hash slot."""
     digest = hashlib.sha256(f"{key.tenant}\n{key.call_id}".encode()).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gateway.model import CallKey
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 CHANGES = "{b*}:audit:changes"  # the channels on which every change is told, as a pattern
 
 
+@cache
 def tag(number: int) -> str:
     """The hash tag of everything in bucket `number`."""
     return f"{{b{number}}}"
@@ -35,18 +37,22 @@ class Keys:
         return self.call, self.index, self.trail, self.sequence, self.due
 
 
+@cache
 def trail(number: int) -> str:
     return f"{tag(number)}:audit"
 
 
+@cache
 def sequence(number: int) -> str:
     return f"{tag(number)}:seq"
 
 
+@cache
 def due(number: int) -> str:
     return f"{tag(number)}:due"
 
 
+@cache
 def lease(number: int) -> str:
     return f"{tag(number)}:lease"
 

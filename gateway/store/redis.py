@@ -11,6 +11,7 @@ connection of its own: pages of the trail, the stream of changes, and steps that
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -224,7 +225,7 @@ class RedisStore:
 
     async def _send(self, within: float, number: int, *commands: Command) -> list[Any]:
         """At once where the primary is at hand; else it is looked for, within the same time."""
-        until = _now() + within
+        until = time.monotonic() + within
         try:
             asked = self._at_once(until, number, *commands)
             replies = None if asked is None else await asked
@@ -232,12 +233,12 @@ class RedisStore:
             raise StoreUnavailable(type(error).__name__) from error
         if replies is not None:
             return replies
-        return await self._within(until - _now(), lambda: self._primaries.send(number, *commands))
+        return await self._within(until - time.monotonic(), lambda: self._primaries.send(number, *commands))
 
     def _at_once(self, until: float, number: int, *commands: Command) -> Awaitable[list[Any] | None] | None:
         """None where the primary is not at hand, or says that they are not for it: nothing was done."""
         primary = self._primaries.ready(number)
-        return None if primary is None else self._primaries.ask(primary, commands, within=until - _now())
+        return None if primary is None else self._primaries.ask(primary, commands, within=until - time.monotonic())
 
     async def _entries(self, names: Keys) -> tuple[TrailEntry, ...]:
         (numbers,) = await self._primaries.send(names.bucket, ("LRANGE", names.index, 0, -1), apart=True)
@@ -250,7 +251,7 @@ class RedisStore:
 
     async def _committed(self, change: Change, within: float) -> tuple[list[Any], int]:
         """The function's reply, and how many replicas have the step."""
-        until = _now() + within
+        until = time.monotonic() + within
         if not self._replicas and not change.loosens:
             names, replies = Keys(change.after.key), None
             try:
@@ -262,7 +263,7 @@ class RedisStore:
                 pass  # nobody knows: it is tried again by the same name
             if replies is not None:
                 return replies[0], 0
-        return await self._within(until - _now(), lambda: self._commit_again(change))
+        return await self._within(until - time.monotonic(), lambda: self._commit_again(change))
 
     async def _commit_again(self, change: Change) -> tuple[list[Any], int]:
         """Try until an answer is readable; the operation id makes the second time harmless."""
@@ -321,10 +322,6 @@ class RedisStore:
 def _commit(names: Keys, change: Change) -> Command:
     every = names.all()
     return ("FCALL", COMMIT, len(every), *every, *keys.arguments(change))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def _run(work: Callable[[], Awaitable[_T]]) -> _T:
