@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.model import CallKey
 from gateway.store.codec import decode, encode
 from gateway.store.contract import BUCKETS, Claim, Stored, StoreUnavailable, TrailEntry, Use, Word, bucket
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.store.contract import Change
 
 CHANGES = "{b*}:audit:changes"  # the channels on which every change is told, as a pattern
@@ -132,9 +134,10 @@ _ROW = [b"e", b"h", b"t"]
 _ROW_LENGTH = 2 * len(_ROW)
 
 
-def trail_entry(number: int, row: tuple[bytes, list[bytes]]) -> TrailEntry:
+def trail_entry(number: int, row: Sequence[Any]) -> TrailEntry:
     """A row of the stream: its id, and its members one after the other."""
-    name, flat = row
+    name: bytes = row[0]
+    flat: list[bytes] = row[1]
     seq = int(name.partition(b"-")[0])
     if len(flat) == _ROW_LENGTH and flat[::2] == _ROW:
         entry, link, time = flat[1::2]
