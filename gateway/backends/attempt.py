@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.tracing import Trace
 
 from gateway.backends.contract import BackendError, NotSent, Unconfirmed
 from gateway.model import Fault
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Stage(enum.Enum):
@@ -31,30 +26,19 @@ class Stage(enum.Enum):
     CONNECTING = enum.auto()
     CONNECTED = enum.auto()
     SENT = enum.auto()
-    LATE = enum.auto()  # given up with nothing written: nothing will be
 
 
 class Attempt:
-    """`deadline` is in loop time. `body`: the request has one, which aiohttp writes together with the headers."""
+    """`deadline` is in loop time."""
 
-    def __init__(self, *, deadline: float, body: bool) -> None:
+    def __init__(self, *, deadline: float) -> None:
         self.stage = Stage.PREPARING
         self._deadline = deadline
-        self._body = body
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Whatever aiohttp, the sockets or the deadline throw comes out as one of ours, without its text."""
-        try:
-            yield
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if self.stage is Stage.CONNECTED and isinstance(error, TimeoutError):
-                self.stage = Stage.LATE
-            raise self._ours(error) from None
-
-    def _ours(self, error: Exception) -> BackendError:
+    def ours(self, error: Exception) -> BackendError:
+        """What aiohttp, the sockets or the deadline threw, as one of ours, without its text."""
         match self.stage, error:
-            case (Stage.QUEUED | Stage.LATE, _):
+            case (Stage.QUEUED, _):
                 return NotSent(Fault.BUSY)
             case (Stage.PREPARING, ValueError()):
                 return NotSent(Fault.MISCONFIGURED)
@@ -67,22 +51,11 @@ class Attempt:
             case _:
                 return Unconfirmed(Fault.BAD_ANSWER)
 
-    def headed(self) -> None:
-        """The headers are about to be written; where there is a body they wait for it."""
-        self._in_time()
-        if not self._body:
-            self.stage = Stage.SENT
-
     def written(self) -> None:
         """Headers and body are about to be written."""
-        if self.stage is not Stage.SENT:
-            self._in_time()
-            self.stage = Stage.SENT
-
-    def _in_time(self) -> None:
-        if self.stage is Stage.LATE or asyncio.get_running_loop().time() >= self._deadline:
-            self.stage = Stage.LATE
+        if asyncio.get_running_loop().time() >= self._deadline:
             raise NotSent(Fault.BUSY)
+        self.stage = Stage.SENT
 
 
 _SILENT = aiohttp.TraceConfig()
@@ -90,8 +63,8 @@ _SILENT.freeze()
 
 
 class Steps(Trace):
-    """Tells the attempt how far it got: only aiohttp knows when a connection was there and bytes are to leave. Each is
-    called before what its name says is done, by aiohttp's own connector and request."""
+    """Tells the attempt how far it got: only aiohttp's connector knows when a connection was there. Each is called
+    before what its name says is done."""
 
     def __init__(self, attempt: Attempt, session: aiohttp.ClientSession) -> None:
         super().__init__(session, _SILENT, SimpleNamespace())
@@ -108,9 +81,3 @@ class Steps(Trace):
 
     async def send_connection_reuseconn(self) -> None:
         self._attempt.stage = Stage.CONNECTED
-
-    async def send_request_headers(self, *_: object) -> None:
-        self._attempt.headed()
-
-    async def send_request_chunk_sent(self, *_: object) -> None:
-        self._attempt.written()

@@ -25,6 +25,7 @@ from defusedxml import ElementTree
 from yarl import URL
 
 from gateway.addresses import Guard
+from gateway.backends import wire
 from gateway.backends.attempt import Attempt, Steps
 from gateway.backends.contract import NotSent, Refused, Unconfirmed
 from gateway.model import Fault
@@ -32,10 +33,10 @@ from gateway.tracing import OUTGOING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from http.cookies import BaseCookie
     from xml.etree.ElementTree import Element
 
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
+    from aiohttp.streams import StreamReader
 
     from gateway.backends.settings import BackendSettings
 
@@ -137,15 +138,15 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_consta
 def build_url(base_url: str, request: HttpRequest) -> URL:
     """The only builder of vendor URLs. `ValueError` for a segment that no escaping makes one segment."""
     base = _base(base_url)
+    path, _, query = _target(base, request).partition("?")
+    return URL.build(scheme=base.scheme, authority=base.authority, path=path, query_string=query, encoded=True)
+
+
+def _target(base: _Base, request: HttpRequest) -> str:
+    """Path and query as they are on the wire. `ValueError` as above."""
     above = "" if request.root else base.path
-    path = "".join([f"/{_segment(text)}" for text in request.path])
-    return URL.build(
-        scheme=base.scheme,
-        authority=base.authority,
-        path=above + path or "/",
-        query_string=urlencode(request.query, safe=_UNESCAPED, quote_via=quote) if request.query else "",
-        encoded=True,
-    )
+    path = above + "".join([f"/{_segment(text)}" for text in request.path]) or "/"
+    return f"{path}?{urlencode(request.query, safe=_UNESCAPED, quote_via=quote)}" if request.query else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,18 @@ def _body(request: HttpRequest) -> bytes | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """`asked` says where every request goes."""
+
+    session: aiohttp.ClientSession
+    asked: aiohttp.ClientRequest
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {hdrs.HOST: self.asked.headers[hdrs.HOST]}
+
+
 class HttpClient:
     """One vendor account's connections and cookies; `beside` another one, connections of its own but the same
     cookies."""
@@ -206,7 +219,7 @@ class HttpClient:
         self._beside = beside
         # Plain http stays so, redirects are refused: it does without the system's authorities, which are slow to read.
         self._tls = settings.tls() if URL(settings.base_url).scheme == "https" else True
-        self._opened: aiohttp.ClientSession | None = None
+        self._opened: _Opened | None = None
 
     async def exchange(self, request: HttpRequest, *, deadline: float) -> HttpReply:
         """Send `request` once and read the answer, by `deadline` (loop time) and within `timeout_seconds`.
@@ -216,47 +229,55 @@ class HttpClient:
         now = asyncio.get_running_loop().time()
         if deadline <= now:
             raise NotSent(Fault.BUSY)
-        attempt = Attempt(deadline=deadline, body=request.form is not None or request.json is not None)
-        with attempt.translated():
+        attempt = Attempt(deadline=deadline)
+        try:
             async with asyncio.timeout_at(min(deadline, now + self._settings.timeout_seconds)):
                 return await self._send(request, attempt)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise attempt.ours(error) from None
 
     async def _send(self, request: HttpRequest, attempt: Attempt) -> HttpReply:
-        async with await self._answered(request, attempt) as response:
-            if cookies := response.headers.getall(hdrs.SET_COOKIE, ()):
-                self._session().cookie_jar.update_cookies_from_headers(cookies, response.url)
-            _check_status(response)
-            return HttpReply(
-                status=response.status, headers=response.headers, body=await _read_body(response, request.limit)
-            )
-
-    async def _answered(self, request: HttpRequest, attempt: Attempt) -> aiohttp.ClientResponse:
-        """Status and headers are there. The connections are aiohttp's, its session is passed by: that would send a GET
-        or PUT again by itself when a kept connection drops, and a command goes out once."""
-        session, url = self._session(), build_url(self._settings.base_url, request)
+        """The connections are aiohttp's, its session is passed by: that would send a GET or PUT again by itself when a
+        kept connection drops, and a command goes out once."""
+        opened = self._open()
+        session, data = opened.session, self._packed(request, opened)
         if session.closed or session.connector is None:
             raise RuntimeError("the client is closed")
-        steps: list[Trace] = [Steps(attempt, session)]
-        asked = aiohttp.ClientRequest(
-            request.method,
-            url,
-            data=_body(request),
-            headers=_headers(request),
-            cookies=session.cookie_jar.filter_cookies(url),
-            loop=asyncio.get_running_loop(),
-            session=session,
-            traces=steps,
-        )
-        connection = await session.connector.connect(asked, traces=steps, timeout=_UNTIMED)
+        connection = await session.connector.connect(opened.asked, traces=[Steps(attempt, session)], timeout=_UNTIMED)
         try:
-            return await _started(asked, connection)
+            head, content = await wire.answered(connection, data, attempt, method=request.method)
         except BaseException:
             connection.close()
             raise
+        try:
+            if cookies := head.headers.getall(hdrs.SET_COOKIE, ()):
+                session.cookie_jar.update_cookies_from_headers(cookies, self._url(request))
+            _check_status(head.code)
+            body = await _read_body(head.headers, content, request.limit)
+        finally:
+            connection.release()  # and closed where the answer was not read to its end
+        return HttpReply(status=head.code, headers=head.headers, body=body)
+
+    def _packed(self, request: HttpRequest, opened: _Opened) -> bytes:
+        headers = {**opened.headers, **_headers(request)}
+        cookie = self._cookie(request, opened.session) if len(opened.session.cookie_jar) else ""
+        target = _target(_base(self._settings.base_url), request)
+        return wire.packed(request.method, target, headers, cookie=cookie, body=_body(request))
+
+    def _cookie(self, request: HttpRequest, session: aiohttp.ClientSession) -> str:
+        """As aiohttp writes it; empty for none."""
+        url = self._url(request)
+        return _plain(session, url, session.cookie_jar.filter_cookies(url)).headers.get(hdrs.COOKIE, "")
+
+    def _url(self, request: HttpRequest) -> URL:
+        return build_url(self._settings.base_url, request)
 
     def _session(self) -> aiohttp.ClientSession:
+        return self._open().session
+
+    def _open(self) -> _Opened:
         if self._opened is None:
-            self._opened = aiohttp.ClientSession(
+            session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=self._settings.max_connections,
                     ssl=self._tls,
@@ -266,6 +287,7 @@ class HttpClient:
                 cookie_jar=self._jar(),
                 trust_env=False,
             )
+            self._opened = _Opened(session=session, asked=_plain(session, URL(self._settings.base_url)))
         return self._opened
 
     def _jar(self) -> aiohttp.abc.AbstractCookieJar:
@@ -282,45 +304,37 @@ class HttpClient:
 
     async def close(self) -> None:
         if self._opened is not None:
-            await self._opened.close()
+            await self._opened.session.close()
 
 
-async def _started(asked: aiohttp.ClientRequest, connection: Connection) -> aiohttp.ClientResponse:
-    if connection.protocol is None:  # pragma: no cover -- it was made or found just now; the type cannot say it
-        raise aiohttp.ClientConnectionError
-    connection.protocol.set_response_params(
-        skip_payload=asked.method == hdrs.METH_HEAD, read_until_eof=True, auto_decompress=False
-    )
-    response = await asked.send(connection)
-    try:
-        return await response.start(connection)
-    except BaseException:
-        response.close()
-        raise
+def _plain(session: aiohttp.ClientSession, url: URL, cookies: BaseCookie[str] | None = None) -> aiohttp.ClientRequest:
+    """A request as aiohttp makes it, which is not sent: its connector is told by one where to connect to."""
+    loop = asyncio.get_running_loop()
+    return aiohttp.ClientRequest(hdrs.METH_GET, url, cookies=cookies, loop=loop, session=session)
 
 
-def _check_status(response: aiohttp.ClientResponse) -> None:
-    match response.status:
-        case status if 300 <= status < 400:  # noqa: PLR2004 -- the class of redirects
+def _check_status(status: int) -> None:
+    match status:
+        case _ if 300 <= status < 400:  # noqa: PLR2004 -- the class of redirects
             raise Unconfirmed(Fault.REDIRECTED)
         case 429:
             raise Unconfirmed(Fault.RATE_LIMITED)
-        case status if status >= 500:  # noqa: PLR2004 -- the class of server errors
+        case _ if status >= 500:  # noqa: PLR2004 -- the class of server errors
             raise Unconfirmed(Fault.SERVER_ERROR)
         case _:
             return
 
 
-async def _read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+async def _read_body(headers: Mapping[str, str], content: StreamReader, limit: int) -> bytes:
+    if headers.get("Content-Encoding", "identity") != "identity":
         raise Unconfirmed(Fault.BAD_ANSWER)
-    if response.content.is_eof():  # it came with the head
-        whole = response.content.read_nowait()
+    if content.is_eof():  # it came with the head
+        whole = content.read_nowait()
         if len(whole) > limit:
             raise Unconfirmed(Fault.BAD_ANSWER)
         return whole
     body = bytearray()
-    async for chunk in response.content.iter_any():
+    async for chunk in content.iter_any():
         body += chunk
         if len(body) > limit:
             raise Unconfirmed(Fault.BAD_ANSWER)

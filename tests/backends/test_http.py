@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from gateway import backends
 from gateway.backends.contract import NotSent, Refused, Unconfirmed
 from gateway.backends.http import BODY_LIMIT, HttpClient, HttpReply, HttpRequest, as_list, as_object, build_url
 from gateway.backends.settings import BackendSettings
@@ -396,22 +396,23 @@ async def test_a_deadline_that_has_passed_sends_nothing() -> None:
         assert (caught.value.fault, len(server.requests)) == (Fault.BUSY, 1)
 
 
-@pytest.mark.parametrize(("place", "body"), [("send", None), ("send", {"a": 1}), ("write_bytes", {"a": 1})])
+@pytest.mark.parametrize("place", ["answered", "sent"])
+@pytest.mark.parametrize("body", [None, {"a": 1}])
 @pytest.mark.parametrize("kept", [True, False])
 async def test_nothing_is_written_after_the_deadline(
     monkeypatch: pytest.MonkeyPatch, place: str, body: dict[str, object] | None, *, kept: bool
 ) -> None:
-    """The process stands still past the deadline when the connection is there already, before the headers are made or
-    before the body is written: not a byte leaves, and it is said to be so."""
-    original = getattr(aiohttp.ClientRequest, place)
+    """The process stands still past the deadline when the connection is there already, or right before the bytes are
+    written: not one of them leaves, and it is said to be so."""
+    original = getattr(backends.wire, place)
     deadlines: list[float] = []
 
-    async def stands_still(*arguments: object) -> object:
+    def stands_still(*arguments: object, **named: object) -> object:
         while deadlines and asyncio.get_running_loop().time() <= deadlines[0]:
-            time.sleep(0.01)  # noqa: ASYNC251 -- the whole process is to stand still
-        return await original(*arguments)
+            time.sleep(0.01)  # the whole process is to stand still
+        return original(*arguments, **named)
 
-    monkeypatch.setattr(aiohttp.ClientRequest, place, stands_still)
+    monkeypatch.setattr(backends.wire, place, stands_still)
     async with wire(OK) as server, client(server.origin) as http:
         if kept:
             await http.exchange(GET, deadline=soon())

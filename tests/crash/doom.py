@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import BytesPayload
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -103,9 +101,9 @@ def _places() -> dict[str, Place]:
     add("journal.recall", "gateway.audit.journal:Journal.open", *both)
     for action in ("mute", "unmute"):
         add(f"command.{action}", "gateway.line:Line.apply", *both, only=_action(action))
-    add("command", "aiohttp.http_writer:StreamWriter._writelines", When.BYTE, When.SENT, only=_to_vendor)
-    add("send", "aiohttp:ClientRequest.send", When.STOPPED, only=_resumes)
-    add("body", "aiohttp:ClientRequest.write_bytes", When.STOPPED, only=_resumes)
+    add("command", "gateway.backends.wire:write", When.BYTE, When.SENT, only=_to_vendor)
+    add("asked", "gateway.backends.wire:answered", When.STOPPED, only=_resumes)
+    add("send", "gateway.backends.wire:sent", When.STOPPED, only=_resumes)
     add("evidence", "gateway.line:Line.observe", *both)
     add("answer.mute", "gateway.service:Service.mute", *both)
     add("answer.unmute", "gateway.service:Service.unmute", *both)
@@ -118,12 +116,12 @@ def _of_call(response: Any) -> bool:  # noqa: ANN401 -- as above
     return b'"call_id"' in (response.body or b"")
 
 
-def _to_vendor(_: object, chunks: Any, **__: object) -> bool:  # noqa: ANN401 -- the library's
-    return bytes(b"".join(chunks)).startswith(b"POST /verba") and b"mute=" in b"".join(chunks)
+def _to_vendor(_: object, data: bytes) -> bool:
+    return data.startswith(b"POST /verba") and b"mute=" in data
 
 
-def _resumes(request: Any, *_: object) -> bool:  # noqa: ANN401 -- the library's
-    return isinstance(request.body, BytesPayload) and "mute=0" in request.body.decode()
+def _resumes(_: object, data: bytes, *__: object, **___: object) -> bool:
+    return b"mute=0" in data
 
 
 PLACES = _places()
@@ -193,9 +191,12 @@ def _called(original: Callable[..., Any], place: Place, passing: _Passing) -> Ca
         here = place.only(*arguments, **named) and passing.is_last()
         if here and place.when is When.BEFORE:
             die()
+        if here and place.when is When.STOPPED:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return original(*arguments, **named)
         if here and place.when is When.BYTE:
-            writer, chunks = arguments
-            arguments = (writer, [bytes(b"".join(chunks))[:1]])
+            transport, data = arguments
+            arguments = (transport, data[:1])
         value = original(*arguments, **named)
         if here and place.when is When.AFTER:
             die()

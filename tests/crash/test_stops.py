@@ -17,7 +17,7 @@ from servers import single
 from gateway.model import Parties
 from gateway.sandbox.verba import VerbaFake
 
-PLACES = ("send.stopped", "body.stopped")
+PLACES = ("asked.stopped", "send.stopped")
 
 
 async def test_what_stood_still_is_not_sent_late(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def _slowly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             allow_redirects=False,
             timeout=ClientTimeout(total=None),
         ) as response:
-            http._check_status(response)
+            http._check_status(response.status)
             body = await response.read()
             return http.HttpReply(status=response.status, headers=response.headers, body=body)
 
