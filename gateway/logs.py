@@ -50,6 +50,7 @@ _NAMES = 1_000
 _LOST = '{"event":"log.lost","level":"error","logger":"logs"}\n'
 # What ends a line or moves a terminal's cursor, where the renderer leaves it as it is.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DELETE = "\x7f"  # the only one in ASCII that JSON does not escape
 # The access log of the HTTP server prints the request line; one canonical line a request replaces it. The library that
 # sends spans has a word for each of them; that the collector is lost is said once.
 _SILENCED = ("aiohttp.access", "opentelemetry")
@@ -89,6 +90,7 @@ class _Lines(logging.Handler):
     def __init__(self, stream: TextIO | None) -> None:
         super().__init__()
         self._stream = stream
+        self._known: dict[str, _Named] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -111,7 +113,10 @@ class _Lines(logging.Handler):
 
     def named(self, name: str = "") -> _Named:
         """What structlog hands the finished lines of logger `name` to."""
-        return _Named(name, self.line)
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = _Named(name, self.line)
+        return known
 
 
 class _Named:
@@ -136,7 +141,11 @@ class _Own:
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
         try:
             event["logger"] = logger.name
-            event = self._stamp(logger, method, structlog.stdlib.add_log_level(logger, method, event))
+            event = structlog.stdlib.add_log_level(logger, method, event)
+            is_clear = self._scrubber.clear(event)  # before the time is in it, which always is
+            event = self._stamp(logger, method, event)
+            if is_clear:
+                return _render_json(logger, method, event)
             if not _TRACED.isdisjoint(event):
                 event = structlog.processors.format_exc_info(logger, method, self._stack(logger, method, event))
             return _render_json(logger, method, self._scrubber(logger, method, event))
@@ -155,6 +164,26 @@ class Scrubber:
         self._shortest = min(map(len, self._known), default=cards.SHORTEST)
         self._may_be_number = any(_NUMBER.fullmatch(secret) for secret in self._known)
         self._names: dict[str, str] = {}  # of fields, as they come out
+        self._kept: set[str] = set()  # those that come out as they are
+
+    def clear(self, event: EventDict) -> bool:
+        """Nothing in `event` is to be masked, and nothing is in it but words and numbers under names that were met
+        before. Nearly every line is such: all of its words are looked at at once, a letter between each two."""
+        if not self._kept.issuperset(event):
+            return False
+        words: list[str] = []
+        for key, value in event.items():
+            kind = type(value)
+            if kind is str:
+                words.append(_NODE_TIME.sub(":", value, count=1) if key == "entry" else value)
+            elif kind is int:
+                if (value >= _LONG or value <= -_LONG or self._may_be_number) and not _is_time(key, value):
+                    words.append(repr(value))
+            elif kind is float:
+                words.append(repr(value))
+            elif value is not None and kind is not bool:
+                return False
+        return self._clear("x".join(words))
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG002 -- structlog's signature
         return {self._name(str(key)): self._field(key, value) for key, value in event.items()}
@@ -166,12 +195,14 @@ class Scrubber:
             found = self._text(name)
             if len(self._names) < _NAMES:
                 self._names[name] = found
+                if found == name and name not in _TRACED:
+                    self._kept.add(name)
         return found
 
     def _field(self, key: str, value: object) -> object:
         if isinstance(value, str):
             return self._word(key, value)
-        if key == "at" and isinstance(value, int) and value in _TIME:
+        if isinstance(value, int) and _is_time(key, value):
             return value
         return self._clean(value, _DEEPEST)
 
@@ -226,7 +257,11 @@ class Scrubber:
             return False
         if len(text) < self._shortest and len(text) < cards.SHORTEST:
             return True
-        return not cards.may_hold(text) and not any(secret in text for secret in self._known)
+        return not cards.may_hold(text) and not any(map(text.__contains__, self._known))
+
+
+def _is_time(key: str, value: int) -> bool:
+    return key == "at" and value in _TIME
 
 
 def _formatter(scrubber: Scrubber, *, production: bool) -> structlog.stdlib.ProcessorFormatter:
@@ -253,7 +288,8 @@ def _formatter(scrubber: Scrubber, *, production: bool) -> structlog.stdlib.Proc
 
 
 def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:  # noqa: ARG001 -- structlog's signature
-    return _escaped(orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
+    text = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return text if text.isascii() and _DELETE not in text else _escaped(text)
 
 
 def _on_one_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001 -- structlog's signature

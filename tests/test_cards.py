@@ -173,3 +173,12 @@ def test_what_may_hold_a_number_is_seen_by_the_quick_look_as_well(text: str) -> 
     """In ASCII another pattern looks first, which lets nothing pass that the full one finds."""
     assert may_hold(text) == (_RUN.search(text) is not None)
     assert may_hold(text) or scrub(text) == text
+
+
+@pytest.mark.parametrize("count", [SHORTEST - 1, SHORTEST, LONGEST])
+@pytest.mark.parametrize("width", [0, 1, 4, 5])
+def test_the_quick_look_knows_every_character_between_digits(count: int, width: int) -> None:
+    """Each of ASCII by itself, so many of them, between so many digits."""
+    for letter in map(chr, range(128)):
+        text = f"a{(letter * width).join('1' * count)}b"
+        assert may_hold(text) == (_RUN.search(text) is not None)
