@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.audit.entry import Entry, EntryType, RecorderEntry
 from gateway.evidence import Policy, protected, recorder_state
+from gateway.frozen import quick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.model import Action, OrderKind, Origin, Parties, Recorder, Redaction
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """What one operation is, the same for all of its entries."""

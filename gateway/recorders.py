@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +17,7 @@ import structlog
 from gateway.backends.contract import BackendError, Command, NoSuchCall, NotSent, Refused, Unconfirmed
 from gateway.decide import let_go
 from gateway.evidence import covers
+from gateway.frozen import replace
 from gateway.line import CONNECTIONS, Effort, Line
 from gateway.model import BLAME, Action, Blame, Evidence, Fault, Observation, Parties, Result
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from gateway.evidence import protected, recorder_state, state
+from gateway.frozen import quick
 from gateway.model import Parties
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ Outcome = Literal["done", "accepted", "failed", "unsupported"]
 ControlWord = Literal["keep", "discard", "start", "stop"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderView:
     """One recorder of the call. `action` and `outcome` are there only in the answer to a one-shot command."""
@@ -36,6 +38,7 @@ class RecorderView:
     outcome: Outcome | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldView:
     hold: str
@@ -44,6 +47,7 @@ class HoldView:
     resume_at: str | None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrailView:
     """Where this answer's newest entry stands in the audit trail."""
@@ -53,6 +57,7 @@ class TrailView:
     hash: str
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """The state of a call's redaction. `protected` is the one field to trust."""

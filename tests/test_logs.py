@@ -439,7 +439,9 @@ _FIELDS = (
 )
 
 
-@pytest.mark.parametrize("secrets", [(), (SECRET, "password"), (SECRET, "12345678"), ("1xpass", "0.5", "1e-0"), ("info", "x" * 9)])
+@pytest.mark.parametrize(
+    "secrets", [(), (SECRET, "password"), (SECRET, "12345678"), ("1xpass", "0.5", "1e-0"), ("info", "x" * 9)]
+)
 def test_a_line_that_is_looked_at_as_a_whole_is_the_same_as_field_by_field(secrets: tuple[str, ...]) -> None:
     """Thousands of records of every kind of field, each made both ways; most of them need the quick way only."""
     random, quick = Random(3), 0  # noqa: S311 -- records to be had again, no secrets

@@ -6,7 +6,6 @@ key. That the newest entries are not cut off is for the dense bucket sequence an
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 GENESIS = ""  # the link before a call's first entry
@@ -14,4 +13,4 @@ GENESIS = ""  # the link before a call's first entry
 
 def link(key: bytes, before: str, entry: bytes) -> str:
     """The hex link of `entry` after `before` (hex, or `GENESIS`)."""
-    return hmac.new(key, before.encode() + b"\n" + entry, hashlib.sha256).hexdigest()
+    return hmac.digest(key, before.encode() + b"\n" + entry, "sha256").hex()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from gateway.frozen import quick
 from gateway.model import Action, Device, Evidence, Fault, OrderKind, RecorderState  # noqa: TC001 -- the schema is read from the annotations at run time
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class EntryType(enum.StrEnum):
     VERIFICATION_FAILED = "verification.failed"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderEntry:
     """One recorder's part: `parties` is who was seen silent (``none``, ``caller``, ``called``, ``both``)."""
@@ -82,6 +84,7 @@ class RecorderEntry:
     error: Fault | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """Who did what to which call, when, from where, and what came of it.
@@ -136,7 +139,11 @@ class Entry:
         members = _present(_NAMES, _values(self))
         if self.recorders:
             members["recorders"] = [_present(_RECORDER_NAMES, _recorder_values(one)) for one in self.recorders]
-        return orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+        else:
+            del members["recorders"]
+        if not self.names:
+            del members["names"]
+        return orjson.dumps(members)
 
 
 def healed(entry: bytes) -> bytes:
@@ -150,10 +157,11 @@ def timely(entry: bytes) -> bytes:
 
 
 def _present(names: tuple[str, ...], values: tuple[object, ...]) -> dict[str, object]:
-    return {name: value for name, value in zip(names, values, strict=True) if value is not None and value != ()}
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
-_NAMES = tuple(f.name for f in fields(Entry))
-_RECORDER_NAMES = tuple(f.name for f in fields(RecorderEntry))
+# Sorted once and for all: what is made in this order needs no sorting.
+_NAMES = tuple(sorted(f.name for f in fields(Entry)))
+_RECORDER_NAMES = tuple(sorted(f.name for f in fields(RecorderEntry)))
 _values: Callable[[Entry], tuple[object, ...]] = attrgetter(*_NAMES)
 _recorder_values: Callable[[RecorderEntry], tuple[object, ...]] = attrgetter(*_RECORDER_NAMES)

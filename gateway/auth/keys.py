@@ -15,6 +15,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.frozen import quick
 from gateway.model import Principal
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def works(key: ClientKey, now: datetime) -> str:
     return "expired" if key.expires_at is not None and now >= key.expires_at else "yes"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedKey:
     kid: str

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.beside import beside
+from gateway.frozen import quick
 from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Shared(Protocol):
         ...
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a client stands after a request: `remaining` more at once, full again after `reset_seconds`;

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.frozen import quick
 from gateway.model import Action, CallStatus, Evidence, Fault, Parties, Target, Vendor
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Capabilities:
         return Evidence.READBACK in self.evidence or Evidence.EVENT in self.evidence
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One command to one recorder.
@@ -108,6 +110,7 @@ class Command:
     mark: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """The state of every call that the target means, taken together.
@@ -125,6 +128,7 @@ class Seen:
     calls: frozenset[str] = field(default=frozenset(), compare=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """The vendor's yes to a command: accepted, which is not done. `seen` is set only where the answer itself

@@ -28,6 +28,7 @@ from gateway.addresses import Guard
 from gateway.backends import wire
 from gateway.backends.attempt import Attempt, Steps
 from gateway.backends.contract import NotSent, Refused, Unconfirmed
+from gateway.frozen import quick
 from gateway.model import Fault
 from gateway.tracing import OUTGOING
 
@@ -49,6 +50,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_~*@-]+", re.ASCII)
 _UNTIMED = aiohttp.ClientTimeout(total=None, sock_connect=None)  # one deadline is over all of it
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """One request to the vendor.
@@ -67,6 +69,7 @@ class HttpRequest:
     limit: int = BODY_LIMIT
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpReply:
     """A whole answer, within the limit of its request; the names in `headers` know no case."""

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -53,6 +52,7 @@ from gateway.backends.verba_answers import (
     judge_token,
     parse,
 )
+from gateway.frozen import replace
 from gateway.model import EVERY_PARTIES, Action, CallStatus, Evidence, Fault, Target, Vendor
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,6 +27,7 @@ from gateway.backends.http import BODY_LIMIT, MOST_DIGITS, HttpClient, HttpReply
 from gateway.backends.settings import BackendSettings, BaseUrl
 from gateway.backends.several import command_all, together
 from gateway.backends.snapshot import Snapshot, Snapshots
+from gateway.frozen import replace
 from gateway.model import Action, CallStatus, Evidence, Fault, Parties, Target, Vendor
 
 if TYPE_CHECKING:

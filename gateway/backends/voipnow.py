@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +26,7 @@ from gateway.backends.http import HttpClient, HttpReply, HttpRequest, as_object
 from gateway.backends.settings import BackendSettings
 from gateway.backends.several import command_all, together
 from gateway.backends.voipnow_calls import addressed, concerned, matching, parse_calls, same_id, whole_number
+from gateway.frozen import quick, replace
 from gateway.model import Action, CallStatus, Evidence, Fault, Parties, Target, Vendor
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class VoipNowSettings(BackendSettings):
         return VoipNowBackend(name, self)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where one command goes."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gateway.backends.contract import NoSuchCall, Unconfirmed
 from gateway.backends.http import MOST_DIGITS, as_list, as_object
+from gateway.frozen import quick
 from gateway.model import Fault
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HIGHEST_STATUS = 5
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One extension's side of a phone call."""
@@ -35,6 +37,7 @@ class View:
     recorded: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneCall:
     """A call with at least one view."""

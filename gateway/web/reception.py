@@ -12,6 +12,7 @@ from aiohttp import ClientError, hdrs, web
 from gateway.asks import Code, Failure, FieldFault, Sought
 from gateway.auth.keys import STRANGERS, Denied, Reason, denied
 from gateway.auth.scopes import Scope
+from gateway.frozen import quick
 from gateway.model import Action, CallKey, Origin
 from gateway.web import headers, parse
 from gateway.web.connection import entitle
@@ -70,6 +71,7 @@ class Rules:
     body_seconds: float = 5.0
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """What a request says outside of body and query."""
@@ -79,6 +81,7 @@ class Envelope:
     idempotency_key: str | None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """One admitted request: who asks, and what goes with everything that is asked."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import get_type_hints
+import hmac
+from dataclasses import fields, replace
+from random import Random
+from typing import Any, get_type_hints
 
 import orjson
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from gateway.audit import schema
 from gateway.audit.chain import GENESIS, link
 from gateway.audit.entry import Entry, EntryType, RecorderEntry, healed
-from gateway.model import RecorderState
+from gateway.model import Action, Device, Evidence, Fault, RecorderState
 from gateway.settings import Settings
 from gateway.web.schema import MuteBody, StartCommand, TargetBody, UnmuteCommand, UnmuteQuery
 
@@ -43,6 +45,62 @@ def test_a_late_entry_says_so() -> None:
     late = healed(ENTRY.canonical())
     assert orjson.loads(late) == {**orjson.loads(ENTRY.canonical()), "healed": True}
     assert healed(late) == late == orjson.dumps(orjson.loads(late), option=orjson.OPT_SORT_KEYS)
+
+
+def test_the_one_form_is_that_of_a_general_writer_with_sorted_keys() -> None:
+    """Whichever members are there, zeros and noes among them."""
+    random = Random(2)  # noqa: S311 -- entries to be had again, no secrets
+    for _ in range(2_000):
+        recorders = tuple(RecorderEntry(**_some(random, _OF_RECORDERS)) for _ in range(random.randrange(3)))
+        entry = replace(ENTRY, **_some(random, _MEMBERS), recorders=recorders)
+        members = {one: said for one, said in _members(entry).items() if said != ()}
+        members |= {"recorders": [_members(one) for one in recorders]} if recorders else {}
+        assert entry.canonical() == orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+
+
+_MEMBERS: dict[str, Any] = {
+    "client": "crm",
+    "kid": "k0000000",
+    "actor": "agent-17",
+    "address": "::1",
+    "request_id": "a" * 32,
+    "trigger": "manual",
+    "action": Action.MUTE,
+    "hold": "default",
+    "parties": "none",
+    "protected": False,
+    "exposure_ms": 0,
+    "revision": 0,
+    "version": 0,
+    "healed": True,
+    "count": 0,
+    "device": Device.STORE,
+    "away_ms": 0,
+    "target": "c2",
+    "method": "get",
+    "names": ("actor",),
+    "call_id": "c1",
+}
+_OF_RECORDERS: dict[str, Any] = {"parties": "both", "evidence": Evidence.ANSWER, "error": Fault.REFUSED}
+
+
+def _some(random: Random, members: dict[str, Any]) -> dict[str, Any]:
+    chosen = {name: members[name] for name in random.sample([*members], random.randrange(len(members)))}
+    return chosen if members is _MEMBERS else {"state": RecorderState.MUTED, "backend": "pbx", **chosen}
+
+
+def _members(entry: Entry | RecorderEntry) -> dict[str, Any]:
+    said = {one.name: getattr(entry, one.name) for one in fields(entry)}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def test_a_link_is_an_hmac_over_the_link_before_and_the_entry() -> None:
+    """As anybody can reckon it again."""
+    random = Random(6)  # noqa: S311 -- as above
+    for size in range(0, 600, 7):
+        key, entry = random.randbytes(random.choice((1, 32, 64, 65, 100))), random.randbytes(size)
+        before = random.choice((GENESIS, "ab" * 32))
+        assert link(key, before, entry) == hmac.new(key, before.encode() + b"\n" + entry, "sha256").hexdigest()
 
 
 def test_a_link_depends_on_all_before_it() -> None:
