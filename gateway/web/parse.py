@@ -152,10 +152,13 @@ def _is_plain(data: bytes) -> bool:
     if b"null" in data or b"call_status" in data:
         return False
     try:
-        tree, bare = orjson.loads(data), _STRING.sub("", data.decode())
+        names = _names(orjson.loads(data))
     except ValueError:
         return False
-    return bare.count("{") + bare.count("[") <= MAX_DEPTH and bare.count(":") == _names(tree)
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH and data.count(b":") == names:  # in no string, either
+        return True
+    bare = _STRING.sub("", data.decode())
+    return bare.count("{") + bare.count("[") <= MAX_DEPTH and bare.count(":") == names
 
 
 def _names(tree: object) -> int:
