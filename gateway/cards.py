@@ -34,6 +34,8 @@ def holds_card(text: str) -> bool:
     For refusing input, where a false alarm costs a mute: a longer or shorter number that happens to contain a
     valid one is not refused, unless it has more digits in a row than any card number.
     """
+    if len(text) < SHORTEST:  # nearly all are
+        return False
     return any(_stands_alone(places, windows) for places, windows in _runs(text))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
@@ -81,7 +82,7 @@ class HttpReply:
     def json(self) -> object:
         """The body as JSON. `Unconfirmed` for anything else: duplicate names, NaN, bottomless nesting too."""
         try:
-            return _DECODER.decode(self.body.decode("utf-8-sig"))
+            return _DECODER.decode(self.body.removeprefix(BOM_UTF8).decode())
         except (ValueError, RecursionError):
             raise Unconfirmed(Fault.BAD_ANSWER) from None
 

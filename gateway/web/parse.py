@@ -163,7 +163,7 @@ def _is_plain(data: bytes) -> bool:
 
 def _names(tree: object) -> int:
     if isinstance(tree, dict):
-        return len(tree) + sum(map(_names, tree.values()))
+        return len(tree) + sum([_names(item) for item in tree.values() if isinstance(item, dict | list)])
     return sum(map(_names, tree)) if isinstance(tree, list) else 0
 
 

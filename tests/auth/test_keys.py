@@ -165,3 +165,13 @@ def test_an_unknown_key_costs_the_same_hash_and_the_same_comparison(monkeypatch:
 def test_no_secret_shows_in_a_repr() -> None:
     """Whatever ends up in a traceback."""
     assert KEY.secret not in f"{KEY!r} {parse(KEY.text)!r} {ring(entry())!r}"
+
+
+@pytest.mark.parametrize("around", ["{}", "a{}", "{}b", "x-{}-y", "rgw_{}", "0" * 60 + "{}"])
+def test_a_secret_is_seen_alone_and_among_other_letters(around: str) -> None:
+    """Whole; without its last letter, or another one in its place, it is nobody's."""
+    known = ring(entry())
+    assert known.holds_secret(around.format(KEY.secret))
+    other = "A" if KEY.secret[-1] != "A" else "B"
+    for text in ("", KEY.secret[:-1], KEY.secret[:-1] + other):
+        assert not known.holds_secret(around.format(text))
