@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 import orjson
@@ -135,7 +137,7 @@ class _Own:
 
     def __init__(self, scrubber: Scrubber) -> None:
         self._scrubber = scrubber
-        self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        self._stamps = Stamps()
         self._stack = structlog.processors.StackInfoRenderer()
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
@@ -143,7 +145,7 @@ class _Own:
             event["logger"] = logger.name
             event = structlog.stdlib.add_log_level(logger, method, event)
             is_clear = self._scrubber.clear(event)  # before the time is in it, which always is
-            event = self._stamp(logger, method, event)
+            event["timestamp"] = self._stamps.at(time.time_ns())
             if is_clear:
                 return _render_json(logger, method, event)
             if not _TRACED.isdisjoint(event):
@@ -152,6 +154,21 @@ class _Own:
         except Exception:  # noqa: BLE001 -- logging must never break
             sys.stderr.write(_LOST)
             raise structlog.DropEvent from None
+
+
+class Stamps:
+    """Times as they stand in a line: those of one second have all in common but its fraction."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._said = ""
+
+    def at(self, ns: int) -> str:
+        """As `TimeStamper` writes what was `ns` nanoseconds after the epoch: a whole second has no fraction."""
+        second, micros = divmod(ns // 1_000, 1_000_000)
+        if second != self._second:
+            self._said, self._second = datetime.fromtimestamp(second, UTC).isoformat()[:-6], second
+        return f"{self._said}.{micros:06}Z" if micros else f"{self._said}Z"
 
 
 class Scrubber:

@@ -11,7 +11,7 @@ import uuid
 import warnings
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -456,6 +456,16 @@ def test_a_line_that_is_looked_at_as_a_whole_is_the_same_as_field_by_field(secre
         lines = [_line(made, dict(event)) for made in (whole, apart)]
         assert lines[0] == lines[1]
     assert quick > 500
+
+
+def test_times_are_those_of_the_library() -> None:
+    """Within a second, at its end, at its very beginning, and back again."""
+    random, stamps = Random(8), logs.Stamps()  # noqa: S311 -- times to be had again
+    times = [1_795_251_600 * 10**9 + step for step in (0, 999, 1_000, 999_999_999, 10**9, 10**9 + 1_000, 0)]
+    times += [random.randrange(2 * 10**18) // 10**9 * 10**9 + random.randrange(10**9) for _ in range(500)]
+    for ns in times:
+        when = datetime.fromtimestamp(ns // 10**9, UTC).replace(microsecond=ns % 10**9 // 1_000)
+        assert stamps.at(ns) == when.isoformat().replace("+00:00", "Z")
 
 
 def test_a_traceback_is_never_passed_by() -> None:
