@@ -310,3 +310,12 @@ async def test_a_card_number_where_none_belongs_is_written_down(front: Front) ->
     assert front.denials.cards == [("crm", "127.0.0.1")] * 4
     assert front.denials.names == [("actor",), ("idempotency-key",), ("user_id",), ("hold",)]
     assert front.count("card_numbers_found_total") == 4
+
+
+@pytest.mark.parametrize("size", [20_000, 3 * 2**20])
+async def test_a_body_that_was_refused_is_passed_over(front: Front, size: int) -> None:
+    """However far it is beyond what is kept of one at once: the next request of the connection is answered."""
+    lines = ("Content-Type: application/json", f"Content-Length: {size}")
+    more = [head(front, method="GET")] * 40 + [head(front, "Connection: close", method="GET")]
+    answer = await front.raw(head(front, *lines) + b"x" * size + b"".join(more))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"413", *[b"200"] * len(more)]
