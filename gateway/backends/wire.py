@@ -1,7 +1,7 @@
 """One request on one connection of aiohttp's pool: written in one piece, its answer read by aiohttp's own parser.
 
 What goes out is, byte for byte, what aiohttp's own request writes. That one makes a score of objects for it, and a
-task of its own where there is a body: a fifth of what a mute costs. Nothing here sends anything twice.
+task of its own where there is a body: a tenth of what a mute costs. Nothing here sends anything twice.
 """
 
 from __future__ import annotations
