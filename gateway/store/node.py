@@ -11,12 +11,14 @@ import importlib.resources
 import ssl
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ReadOnlyError, RedisError
 
@@ -234,6 +236,12 @@ def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+@cache
+def _driver() -> DriverInfo:
+    """How our connections are called in the server's list. The library would look it up for each of them, in files."""
+    return DriverInfo()
+
+
 def _pool(place: Place, access: Access, connections: int) -> BlockingConnectionPool:
     how: dict[str, Any] = {
         "username": access.username,
@@ -245,6 +253,7 @@ def _pool(place: Place, access: Access, connections: int) -> BlockingConnectionP
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,
         "protocol": 2,  # what its successor adds is announcements that nobody here listens to
+        "driver_info": _driver(),
     }
     if place.port is None:
         how |= {"connection_class": UnixDomainSocketConnection, "path": place.host}
