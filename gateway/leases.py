@@ -6,33 +6,30 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.store.contract import Store
+    from collections.abc import Iterable
 
 LEASE_MS = 2_000  # what a dead pod leaves behind is muted again within three seconds
 
 
 class Leases:
-    """`owner` names the pod. A lease is good for half of what the store was told, counted from before it was asked."""
+    """A lease is good for half of what the store was told, counted from before it was asked."""
 
-    def __init__(self, store: Store, *, owner: str, within: float) -> None:
-        self._store = store
-        self._owner = owner
-        self._within = within
+    def __init__(self) -> None:
         self._until: dict[int, float] = {}  # by bucket, on the loop's clock
 
     def has(self, number: int) -> bool:
         return self._until.get(number, 0.0) > asyncio.get_running_loop().time()
 
-    async def taken(self, number: int) -> bool:
-        """The bucket is ours, for now. Raises `StoreUnavailable`."""
-        if self.has(number):
-            return True
-        asked = asyncio.get_running_loop().time()
-        if not await self._store.lease(number, owner=self._owner, ms=LEASE_MS, within=self._within):
+    def lacking(self, numbers: Iterable[int]) -> frozenset[int]:
+        """Those of the buckets that have to be taken before they are worked on."""
+        return frozenset(number for number in numbers if not self.has(number))
+
+    def learned(self, number: int, *, ours: bool, asked_at: float) -> None:
+        """What came of taking the bucket; it was asked at that time of the loop."""
+        if ours:
+            self._until[number] = asked_at + LEASE_MS / 2000
+        else:
             self._until.pop(number, None)
-            return False
-        self._until[number] = asked + LEASE_MS / 2000
-        return True
 
     def give_up(self) -> None:
         """None of them is sure any more."""

@@ -7,7 +7,6 @@ is decided on the newest state, and a mute may be sent twice); the lease only sa
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -18,14 +17,14 @@ import structlog
 from gateway import decide, exposure
 from gateway.audit.entry import EntryType
 from gateway.backoff import LONGEST_SECONDS, Backoff
-from gateway.beside import beside, to_the_end
+from gateway.beside import beside
 from gateway.clock import new_id
 from gateway.decide import Reported
 from gateway.describe import Act
 from gateway.evidence import covers, drifted, protected, proven
-from gateway.leases import Leases
 from gateway.model import Origin, Principal
-from gateway.store.contract import BUCKETS, StoreUnavailable, bucket
+from gateway.store.contract import StoreUnavailable, bucket
+from gateway.walk import STORE_SECONDS, Walk
 from gateway.watchlist import Watchlist
 
 if TYPE_CHECKING:
@@ -37,12 +36,8 @@ if TYPE_CHECKING:
 
 _log = structlog.stdlib.get_logger("reconcile")
 
-TICK_SECONDS = 0.5
-STORE_SECONDS = 1.0
 CALLS_AT_ONCE = 64
-BUCKETS_AT_ONCE = 8
 NUDGED_SECONDS = 0.25  # between two looks at a call of which there is news all the time
-CALLS_A_BUCKET = 256
 MUTED = "muted"  # the step that tells what came of a mute
 GATEWAY = Principal(client="gateway", tenant="", kid="")  # who acts when nobody asked
 
@@ -56,7 +51,6 @@ class DatedOrders(Protocol):
 class Reconciler:
     def __init__(self, tools: Tools, store: Store, dated: DatedOrders, *, node: str) -> None:
         self._tools = tools
-        self._store = store
         self._dated = dated
         self._watchlist = Watchlist(
             policy=tools.settings.policy, forgotten_ms=tools.settings.forgotten_ms, metrics=tools.metrics
@@ -66,7 +60,7 @@ class Reconciler:
         self._places: dict[frozenset[str], asyncio.Semaphore] = {}
         self._under_way: dict[CallKey, asyncio.Task[None]] = {}
         self._nudged: set[CallKey] = set()
-        self._leases = Leases(store, owner=node, within=STORE_SECONDS)
+        self._walk = Walk(store, tools.clock, owner=node, begin=self._begin)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -88,46 +82,33 @@ class Reconciler:
             self._start(key)
 
     async def _work(self) -> None:
-        parts = [range(at, min(at + BUCKETS_AT_ONCE, BUCKETS)) for at in range(0, BUCKETS, BUCKETS_AT_ONCE)]
         while True:
-            pause = TICK_SECONDS * random.uniform(0.8, 1.2) / len(parts)  # noqa: S311 -- only to spread pods
             try:
-                await to_the_end(self._some(part, place * pause) for place, part in enumerate(parts))
+                await self._walk.round()
             except StoreUnavailable:
-                self._leases.give_up()
+                self._walk.leases.give_up()
                 self._start_orphans()
             self._start_ready()
             self._watchlist.publish(now=self._tools.clock.ms())
-            await self._tools.clock.sleep(pause)
+            await self._tools.clock.sleep(self._walk.rest_seconds)
 
-    async def _some(self, numbers: range, after_seconds: float) -> None:
-        """A part of the buckets, when it is their turn: all at once would keep requests waiting."""
-        await self._tools.clock.sleep(after_seconds)
-        await asyncio.gather(*(self._bucket(number) for number in numbers))
-
-    async def _bucket(self, number: int) -> None:
-        if not await self._leases.taken(number):
-            return
-        now = self._tools.clock.ms()
-        keys = await self._store.due(number, until=now, most=CALLS_A_BUCKET, within=STORE_SECONDS)
-        for key in keys:
-            if key not in self._under_way:
-                self._start(key)
+    def _begin(self, key: CallKey) -> None:
+        if key not in self._under_way:
+            self._start(key)
 
     def _start_orphans(self) -> None:
         """The queue cannot be read: what was muted here is looked after from here."""
         for key in self._tools.ledger.orphans(now=self._tools.clock.ms()):
-            if key not in self._under_way:
-                self._start(key)
+            self._begin(key)
 
     def _start_ready(self) -> None:
         """Calls that need not wait any longer, because their backend answers again, or to see whether it does."""
         now = asyncio.get_running_loop().time()
         for key in self._backoff.ready(now=now, probing=self._tools.recorders.wanting_probe()):
-            if not self._leases.has(bucket(key)):
+            if self._walk.leases.has(bucket(key)):
+                self._begin(key)
+            else:
                 self._backoff.forget(key)
-            elif key not in self._under_way:
-                self._start(key)
 
     def _start(self, key: CallKey, *, after_seconds: float = 0.0) -> None:
         task = asyncio.create_task(self._one(key, after_seconds))

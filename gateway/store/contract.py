@@ -20,7 +20,7 @@ import orjson
 from gateway.frozen import quick
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from gateway.model import CallKey, Redaction
 
@@ -193,6 +193,30 @@ class Use:
     used_at: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Calls that are due by `until` (ms): `most` of a bucket, and no more buckets are looked at once `enough` were
+    found. Of the buckets `to_take` the `owner` takes the lease first: it alone works on them for `lease_ms` from now.
+    That of the others it has."""
+
+    owner: str
+    to_take: Collection[int]
+    lease_ms: int
+    until: int
+    most: int
+    enough: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A bucket's calls that are due, the longest due first. Not `ours`: somebody else works on it. Not `whole`: there
+    may be more."""
+
+    ours: bool
+    whole: bool
+    keys: tuple[CallKey, ...] = ()
+
+
 class Turn(enum.StrEnum):
     """What a named operation is when it is asked for: to be done now, under way, begun by somebody who is gone,
     done, tried in vain, or another one's name."""
@@ -222,12 +246,12 @@ class Store(Protocol):
         """This call's entries, oldest first."""
         ...
 
-    async def due(self, number: int, *, until: int, most: int, within: float) -> tuple[CallKey, ...]:
-        """Calls of bucket `number` that are due by `until` (ms), the longest due first."""
+    def together(self, numbers: Sequence[int]) -> Sequence[Sequence[int]]:
+        """The buckets in groups that can be asked by one command."""
         ...
 
-    async def lease(self, number: int, *, owner: str, ms: int, within: float) -> bool:
-        """`owner` alone works on bucket `number` for so long from now, or somebody else does (False)."""
+    async def queues(self, numbers: Sequence[int], asked: Asked, *, within: float) -> Mapping[int, Queue]:
+        """What is due in these buckets, all of one group. One that cannot be read is left out."""
         ...
 
     async def claim(self, target: str, key: CallKey, *, within: float) -> Claims:

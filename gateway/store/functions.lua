@@ -81,6 +81,30 @@ local function lease(keys, args)
   return 1
 end
 
+-- What is due in one bucket, if the asker has its lease.
+local function queue(keys, args, takes, is_full)
+  if takes and lease(keys, args) == 0 then return 0 end
+  if is_full then return 1 end
+  return redis.call('ZRANGE', keys[2], 0, args[3], 'BYSCORE', 'LIMIT', 0, args[4])
+end
+
+-- The queues of buckets, one after the other until so much was found. One that cannot be read keeps nobody from the rest.
+-- keys  of each bucket: lease (string), due (sorted set)
+-- args  1 owner  2 lease for, ms  3 due by, ms  4 at the most of a bucket  5 so many are enough of all
+--       6 a letter for each bucket: 't' take its lease first, 'h' the asker has it
+-- gives for each bucket its calls, the longest due first; 0: somebody else has it; 1: not looked at; an error: unreadable
+local function queues(keys, args)
+  local found, left = {}, tonumber(args[5])
+  for place = 1, #keys / 2 do
+    local pair = {keys[2 * place - 1], keys[2 * place]}
+    local ok, answer = pcall(queue, pair, args, string.sub(args[6], place, place) == 't', left <= 0)
+    if not ok and type(answer) ~= 'table' then answer = {err = tostring(answer)} end
+    if ok and type(answer) == 'table' then left = left - #answer end
+    found[place] = answer
+  end
+  return found
+end
+
 -- Which open redactions mean the same recorder of the same call. A target is a hash of redactions, each with the
 -- time of its first claim, how often it claimed and when last ("ms:count:ms"), and under '~' until when a command may land
 -- that lets a party be recorded, or when the last one did.
@@ -208,6 +232,7 @@ redis.register_function('rgw_v2_loosen', loosen)
 redis.register_function('rgw_v2_release', release)
 redis.register_function('rgw_v2_commit', commit)
 redis.register_function('rgw_v2_lease', lease)
+redis.register_function('rgw_v2_queues', queues)
 
 local LOOKED_AT = 256 -- entries of a bucket since the one whose answer was lost
 

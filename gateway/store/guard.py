@@ -12,10 +12,23 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from gateway.store.contract import StoreAway, StoreUnavailable, StoreUnsettled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from gateway.model import CallKey
-    from gateway.store.contract import Change, Claim, Claims, Committed, Stale, Store, Stored, TrailEntry, Turn, Word
+    from gateway.store.contract import (
+        Asked,
+        Change,
+        Claim,
+        Claims,
+        Committed,
+        Queue,
+        Stale,
+        Store,
+        Stored,
+        TrailEntry,
+        Turn,
+        Word,
+    )
 
 _T = TypeVar("_T")
 
@@ -73,11 +86,11 @@ class GuardedStore:
     async def entries(self, key: CallKey, *, within: float) -> tuple[TrailEntry, ...]:
         return await self._guarded(lambda: self._store.entries(key, within=within), within)
 
-    async def due(self, number: int, *, until: int, most: int, within: float) -> tuple[CallKey, ...]:
-        return await self._guarded(lambda: self._store.due(number, until=until, most=most, within=within), within)
+    def together(self, numbers: Sequence[int]) -> Sequence[Sequence[int]]:
+        return self._store.together(numbers)
 
-    async def lease(self, number: int, *, owner: str, ms: int, within: float) -> bool:
-        return await self._guarded(lambda: self._store.lease(number, owner=owner, ms=ms, within=within), within)
+    async def queues(self, numbers: Sequence[int], asked: Asked, *, within: float) -> Mapping[int, Queue]:
+        return await self._guarded(lambda: self._store.queues(numbers, asked, within=within), within)
 
     async def claim(self, target: str, key: CallKey, *, within: float) -> Claims:
         return await self._guarded(lambda: self._store.claim(target, key, within=within), within)

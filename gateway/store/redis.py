@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.store import address, keys
+from gateway.store import address, keys, queues
 from gateway.store.contract import (
     Claim,
     Claims,
@@ -34,17 +34,16 @@ from gateway.store.node import COMMAND_SECONDS
 from gateway.store.primaries import Primaries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from gateway.model import CallKey
-    from gateway.store.contract import Change, Use, Word
+    from gateway.store.contract import Asked, Change, Queue, Use, Word
     from gateway.store.wire import Command
 
 _T = TypeVar("_T")
 _log = structlog.stdlib.get_logger("store")
 
 COMMIT = "rgw_v2_commit"
-LEASE = "rgw_v2_lease"
 OPEN_SECONDS = 5.0
 TRIES = 3
 PROBE_KEPT_SECONDS = 3_600
@@ -60,7 +59,9 @@ class RedisStore:
     """
 
     def __init__(self, url: str, *, strict: bool, replicas: int = 0) -> None:
-        self._primaries = Primaries(address.parse(url), strict=strict)
+        place = address.parse(url)
+        self._primaries = Primaries(place, strict=strict)
+        self._split = place.kind is address.Kind.CLUSTER  # a command's keys are of one bucket
         self._replicas = replicas
         self._lacking = False
         self._histories: frozenset[str] = frozenset()
@@ -141,13 +142,16 @@ class RedisStore:
     async def entries(self, key: CallKey, *, within: float) -> tuple[TrailEntry, ...]:
         return await self._within(within, lambda: self._entries(Keys(key)))
 
-    async def due(self, number: int, *, until: int, most: int, within: float) -> tuple[CallKey, ...]:
-        command = ("ZRANGE", keys.due(number), 0, until, "BYSCORE", "LIMIT", 0, most)
-        (members,) = await self._send(within, number, command)
-        return tuple(keys.call_key(member) for member in members)
+    def together(self, numbers: Sequence[int]) -> Sequence[Sequence[int]]:
+        return [[number] for number in numbers] if self._split else [numbers]
 
-    async def lease(self, number: int, *, owner: str, ms: int, within: float) -> bool:
-        return bool(await self._call(within, (number, keys.lease(number)), LEASE, owner, ms))
+    async def queues(self, numbers: Sequence[int], asked: Asked, *, within: float) -> Mapping[int, Queue]:
+        try:
+            (answers,) = await self._send(within, numbers[0], queues.command(numbers, asked))
+        except StoreUnavailable as error:
+            self._split = self._split or queues.is_split(error)
+            raise
+        return queues.read(numbers, answers, asked)
 
     async def claim(self, target: str, key: CallKey, *, within: float) -> Claims:
         place = keys.spread("target", target)
@@ -213,6 +217,10 @@ class RedisStore:
     async def ask(self, within: float, number: int, *commands: Command) -> list[Any]:
         """The replies of the bucket's primary to commands that read or write much: they keep nobody waiting."""
         return await self._within(within, lambda: self._primaries.send(number, *commands, apart=True))
+
+    async def swift(self, within: float, number: int, *commands: Command) -> list[Any]:
+        """As `ask`, for what the server answers at once."""
+        return await self._send(within, number, *commands)
 
     async def alone(self, within: float) -> bool:
         """All buckets are at one server."""

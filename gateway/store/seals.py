@@ -87,7 +87,7 @@ class SealStore:
         """The newest number given in each bucket, 0 for none."""
         names = {number: keys.sequence(number) for number in range(BUCKETS)}
         if await self._store.alone(within):
-            found = await self._store.ask(within, SYSTEM, *(("GET", name) for name in names.values()))
+            found = await self._store.swift(within, SYSTEM, *(("GET", name) for name in names.values()))
         else:
             gate = asyncio.Semaphore(_AT_ONCE)
             found = await asyncio.gather(*(self._get(gate, number, name, within) for number, name in names.items()))
@@ -97,7 +97,7 @@ class SealStore:
         async with gate:
             value: bytes | None
             with _reading(number):
-                (value,) = await self._store.ask(within, number, ("GET", name))
+                (value,) = await self._store.swift(within, number, ("GET", name))
             return value
 
     async def rows(self, number: int, *, since: int, most: int, within: float) -> TrailPage:
@@ -156,7 +156,7 @@ class SealStore:
         return bool(reply[0] == b"done")
 
     async def lease(self, *, owner: str, ms: int, within: float) -> bool:
-        (taken,) = await self._store.ask(within, SYSTEM, ("FCALL", "rgw_v2_lease", 1, _LEASE, owner, ms))
+        (taken,) = await self._store.swift(within, SYSTEM, ("FCALL", "rgw_v2_lease", 1, _LEASE, owner, ms))
         return bool(taken)
 
     async def system_head(self, *, within: float) -> str:

@@ -222,13 +222,3 @@ async def test_the_gauges_tell_what_is_open(store: RedisStore) -> None:
 def _only_x(command: Command) -> None:
     if command.target.call_id != "x":
         raise Unconfirmed(Fault.TIMEOUT)
-
-
-async def test_one_pod_at_a_time_works_a_bucket(store: RedisStore) -> None:
-    """Two pods: each bucket has one of them; when it is gone, the other takes over after its lease."""
-    assert await store.lease(3, owner="one", ms=60_000, within=5)
-    assert await store.lease(3, owner="one", ms=60_000, within=5)
-    assert not await store.lease(3, owner="two", ms=60_000, within=5)
-    assert await store.lease(4, owner="one", ms=1, within=5)
-    await asyncio.sleep(0.05)
-    assert await store.lease(4, owner="two", ms=60_000, within=5)

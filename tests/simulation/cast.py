@@ -8,6 +8,7 @@ from gateway.model import CallKey, Origin, PartialTarget, Principal, Where
 from gateway.store.contract import bucket
 
 BUCKETS = 2  # the reconciler walks through these only
+LITTLE = 2  # so that it walks both ways
 SKEW_MS = 90  # how far a pod's clock may be from the store's
 
 

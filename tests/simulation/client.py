@@ -13,16 +13,18 @@ from gateway.store.contract import StoreUnavailable
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from vault import Vault
 
     from gateway.model import CallKey
     from gateway.store.contract import (
+        Asked,
         Change,
         Claim,
         Claims,
         Committed,
+        Queue,
         Stale,
         Stored,
         TrailEntry,
@@ -98,11 +100,11 @@ class SimStore:
     async def trail(self, number: int, *, since: int, most: int, within: float) -> TrailPage:
         return await self._ask(lambda: self._vault.trail(number, since, most), within)
 
-    async def due(self, number: int, *, until: int, most: int, within: float) -> tuple[CallKey, ...]:
-        return await self._ask(lambda: self._vault.due(number, until, most), within)
+    def together(self, numbers: Sequence[int]) -> Sequence[Sequence[int]]:
+        return [numbers]
 
-    async def lease(self, number: int, *, owner: str, ms: int, within: float) -> bool:
-        return await self._ask(lambda: self._vault.lease(number, owner, ms), within)
+    async def queues(self, numbers: Sequence[int], asked: Asked, *, within: float) -> Mapping[int, Queue]:
+        return await self._ask(lambda: self._vault.queues(numbers, asked), within)
 
     async def claim(self, target: str, key: CallKey, *, within: float) -> Claims:
         return await self._ask(lambda: self._vault.claim(target, key), within)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
 
 import structlog
-from cast import BUCKETS
+from cast import BUCKETS, LITTLE
 from story import Story
 from virtual import play
 
-from gateway import clock, reconcile
+from gateway import clock, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -44,7 +44,8 @@ class Outcome:
 def stage() -> Iterator[None]:
     """The product is quiet, walks through few buckets, and takes its chances and names from the seed."""
     with (
-        mock.patch.object(reconcile, "BUCKETS", BUCKETS),
+        mock.patch.object(walk, "BUCKETS", BUCKETS),
+        mock.patch.object(walk, "LITTLE", LITTLE),
         mock.patch.object(clock, "uuid", _Names()),
         _quiet(),
     ):

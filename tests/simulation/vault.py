@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.store.contract import (
+    Asked,
     Change,
     Claim,
     Claims,
     Committed,
+    Queue,
     Stale,
     Stored,
     TrailEntry,
@@ -21,7 +23,7 @@ from gateway.store.contract import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway.model import CallKey, Redaction
 
@@ -127,11 +129,23 @@ class Vault:
         entries = tuple(entry for entry in trail if entry.seq >= since)[:most]
         return TrailPage(first=trail[0].seq if trail else None, newest=newest, entries=entries)
 
-    def due(self, number: int, until: int, most: int) -> tuple[CallKey, ...]:
-        ripe = [(at, key.tenant, key.call_id, key) for key, at in self.data.due.items() if at <= until]
-        return tuple(row[3] for row in sorted(ripe)[:most] if bucket(row[3]) == number)
+    def queues(self, numbers: Sequence[int], asked: Asked) -> dict[int, Queue]:
+        queues, left = {}, asked.enough
+        for number in numbers:
+            queues[number] = self._queue(number, asked, is_full=left <= 0)
+            left -= len(queues[number].keys)
+        return queues
 
-    def lease(self, number: int, owner: str, ms: int) -> bool:
+    def _queue(self, number: int, asked: Asked, *, is_full: bool) -> Queue:
+        if number in asked.to_take and not self._leased(number, asked.owner, asked.lease_ms):
+            return Queue(ours=False, whole=True)
+        if is_full:
+            return Queue(ours=True, whole=False)
+        ripe = [(at, key.tenant, key.call_id, key) for key, at in self.data.due.items() if at <= asked.until]
+        found = tuple(row[3] for row in sorted(ripe) if bucket(row[3]) == number)[: asked.most]
+        return Queue(ours=True, whole=len(found) < asked.most, keys=found)
+
+    def _leased(self, number: int, owner: str, ms: int) -> bool:
         holder, until = self.data.leases.get(number, ("", 0))
         if holder not in {"", owner} and until > self.ms():
             return False

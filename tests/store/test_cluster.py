@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from gateway.store import layout
 from gateway.store.address import Place as Address
-from gateway.store.contract import BUCKETS, StoreUnavailable, StoreUnfit
+from gateway.store.contract import BUCKETS, Asked, Queue, StoreUnavailable, StoreUnfit
 from gateway.store.keys import Keys, tag
 from gateway.store.layout import SLOTS
 
@@ -85,11 +85,12 @@ async def test_every_bucket_has_its_primary(place: Place, store: RedisStore) -> 
     done = await asyncio.gather(*(commit(store, change(key, "op1")) for key in calls))
     assert {one.seq for one in done} == {1}
     assert {one.durability for one in done} == {"replicated"}
+    asked = Asked(owner="n", to_take=range(BUCKETS), lease_ms=1000, until=10, most=5, enough=5)
+    assert len(store.together(range(BUCKETS))) == BUCKETS
     for number, key in enumerate(calls):
         assert await store.load(key, within=5) is not None
         assert [entry.seq for entry in await store.entries(key, within=5)] == [1]
-        assert await store.due(number, until=10, most=5, within=5) == (key,)
-        assert await store.lease(number, owner="n", ms=1000, within=5)
+        assert await store.queues([number], asked, within=5) == {number: Queue(ours=True, whole=True, keys=(key,))}
         assert (await store.trail(number, since=0, most=5, within=5)).newest == 1
     counts = [await server.client.dbsize() for server in await place.primaries()]
     assert sum(counts) == BUCKETS * (5 + 1)

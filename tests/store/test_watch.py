@@ -14,7 +14,17 @@ from redis.asyncio import Redis
 
 from gateway.metrics import Metrics
 from gateway.model import CallKey, Redaction
-from gateway.store.contract import Change, Committed, StoreUnavailable, StoreUnfit, StoreUnsettled, Turn, Word, bucket
+from gateway.store.contract import (
+    Asked,
+    Change,
+    Committed,
+    StoreUnavailable,
+    StoreUnfit,
+    StoreUnsettled,
+    Turn,
+    Word,
+    bucket,
+)
 from gateway.store.embedded import EmbeddedServer, socket_path
 from gateway.store.guard import HURRIED_SECONDS
 from gateway.store.redis import RedisStore
@@ -206,8 +216,9 @@ async def test_the_guard_keeps_every_promise_of_the_store(store: RedisStore) -> 
         )
         assert isinstance(await guarded.commit(change, within=PATIENT), Committed)
         assert len(await guarded.entries(KEY, within=PATIENT)) == 1
-        assert await guarded.due(bucket(KEY), until=9, most=9, within=PATIENT) == (KEY,)
-        assert await guarded.lease(1, owner="n1", ms=9_000, within=PATIENT)
+        asked = Asked(owner="n1", to_take=(), lease_ms=9_000, until=9, most=9, enough=9)
+        ((number,),) = guarded.together([bucket(KEY)])
+        assert (await guarded.queues([number], asked, within=PATIENT))[number].keys == (KEY,)
         claims = await guarded.claim("t", KEY, within=PATIENT)
         await guarded.release("t", KEY, own=claims.own, landed=None, within=PATIENT)
         assert (await guarded.loosen("t", KEY, lands_before=1, over=(), within=PATIENT)).others == ()
