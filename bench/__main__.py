@@ -106,6 +106,7 @@ def _page(ground: field.Ground, seen: Seen) -> Iterator[str]:
     yield from table.ground(ground, seen.rounds)
     yield "\n## Figures\n"
     yield from table.figures(seen.figures())
+    yield from table.control(figures.two_stocks(seen.rounds.samples))
     yield "\n## What they are made of\n"
     yield from table.cells(seen.rounds.samples)
     yield "\n## Where a PUT's processor time goes\n"

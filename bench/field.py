@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from bench.subject import Subject
 
 GATEWAY, WORKERS = "gateway", "gateway, 2 workers"
-STOCK, NODE, DIRECT, BARE = "thin aiohttp + redis-py", "thin Node fastify", "vendor, direct", "store, bare script"
+STOCK, STOCKS = "thin aiohttp + redis-py", "thin aiohttp + redis-py, 2 processes"
+NODE, DIRECT, BARE = "thin Node fastify", "vendor, direct", "store, bare script"
 DISK, UNSYNCED = "gateway, disk", "gateway, disk, no fsync"
 BARE_DISK, BARE_UNSYNCED = "store on disk, bare script", "store on disk, bare script, no fsync"
 
@@ -50,10 +51,14 @@ def contenders(ground: Ground, *, with_node: bool, whole: bool) -> Iterator[dict
         for name, wish in _wishes(stores, vendor, workers=whole).items():
             home = (ground.disk if name in {DISK, UNSYNCED} else ground.home) / f"gateway-{len(found)}"
             found.append(_gateway(name, stack.enter_context(subject.gateway(home, wish, core=ground.mine))))
-        thin = {STOCK: servers.stock, NODE: servers.node} if with_node else {STOCK: servers.stock}
-        for name, start in thin.items():
-            server = start(ground.home, stores[GATEWAY].port, vendor.ports, core=ground.mine)
-            found.append(_thin(name, stack.enter_context(server)))
+        start = partial(servers.stock, ground.home, stores[GATEWAY].port, vendor.ports, core=ground.mine)
+        found.append(_thin(STOCK, stack.enter_context(start())))
+        if whole:
+            first = stack.enter_context(start())
+            found.append(_thin(STOCKS, first, stack.enter_context(start(port=first.port))))
+        if with_node:
+            server = servers.node(ground.home, stores[GATEWAY].port, vendor.ports, core=ground.mine)
+            found.append(_thin(NODE, stack.enter_context(server)))
         yield {contender.name: contender for contender in found}
 
 
@@ -82,11 +87,14 @@ def _asked(subject: Subject, scene: Scene, count: int) -> Iterator[Batch]:
         yield method, [asks.at_gateway(method, scene, call, subject.key) for call in calls]
 
 
-def _thin(name: str, server: Server) -> Contender:
+def _thin(name: str, *servers: Server) -> Contender:
+    """One process, or several on one port."""
+    port, pids = servers[0].port, [server.popen.pid for server in servers]
+
     def put(scene: Scene, count: int) -> Iterator[Batch]:
         yield PUT, [asks.at_gateway(PUT, scene, call, "rgw_none") for call in asks.fresh(scene, count)]
 
-    return Contender(name=name, ports=(server.port, server.port), batches=put, pids=lambda: [server.popen.pid])
+    return Contender(name=name, ports=(port, port), batches=put, pids=lambda: pids)
 
 
 def _direct(vendor: Server) -> Contender:

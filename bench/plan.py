@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.asks import Scene
-from bench.field import BARE, BARE_DISK, BARE_UNSYNCED, DIRECT, DISK, GATEWAY, NODE, STOCK, UNSYNCED, WORKERS
+from bench.field import BARE, BARE_DISK, BARE_UNSYNCED, DIRECT, DISK, GATEWAY, NODE, STOCK, STOCKS, UNSYNCED, WORKERS
 from bench.figures import MANY, SOME
 from bench.rounds import Heat
 
@@ -31,7 +31,8 @@ class Plan:
         """One round, for those of `names` that run."""
         wanted = [
             (Scene.ANSWER, 1, 300, _ALL),
-            (Scene.ANSWER, SOME, 1200, (*_ALL, WORKERS)),
+            (Scene.ANSWER, SOME, 1200, _ALL),
+            (Scene.ANSWER, 2 * SOME, 1600, (WORKERS, STOCKS)),  # as many for each process as one alone has
             (Scene.ANSWER, MANY, 1600, _ALL),
             (Scene.ANSWER_SLOW, SOME, 640, (GATEWAY, STOCK, NODE, DIRECT)),
             (Scene.READBACK, SOME, 600, (GATEWAY, STOCK, NODE)),

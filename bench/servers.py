@@ -148,10 +148,11 @@ def vendor(home: Path, *, core: int | None) -> AbstractContextManager[Server]:
 
 
 def stock(
-    home: Path, store_port: int, vendor_ports: Sequence[int], *, core: int | None
+    home: Path, store_port: int, vendor_ports: Sequence[int], *, core: int | None, port: int = 0
 ) -> AbstractContextManager[Server]:
-    words = [sys.executable, "-m", "bench.stock", str(store_port), *map(str, vendor_ports)]
-    return announced(words, core=core, log=home / "stock.log")
+    """On `port` there can be several."""
+    words = [sys.executable, "-m", "bench.stock", str(store_port), *map(str, vendor_ports), str(port)]
+    return announced(words, core=core, log=home / f"stock-{len([*home.glob('stock-*.log')])}.log")
 
 
 def node(

@@ -1,5 +1,6 @@
 """The same work by a thin handler on the usual libraries: aiohttp, redis-py, aiohttp's client. It checks nothing, logs
-nothing, counts nothing and proves nothing. `python -m bench.stock STORE VENDOR SLOW_VENDOR` prints its port."""
+nothing, counts nothing and proves nothing. `python -m bench.stock STORE VENDOR SLOW_VENDOR PORT` prints its port, which
+several of them can share; 0 takes a free one."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ class Handler:
         return 'callerMuted="true" calledMuted="true"' in said
 
 
-async def serve(store: int, ports: tuple[int, int]) -> None:
+async def serve(store: int, ports: tuple[int, int], port: int) -> None:
     async with (
         Redis(port=store) as client,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100)) as session,
@@ -63,11 +64,11 @@ async def serve(store: int, ports: tuple[int, int]) -> None:
         app.router.add_put("/v1/calls/{call}/redaction", Handler(client, session, ports).mute)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_port=True).start()
         print(runner.addresses[0][1], flush=True)  # noqa: T201 -- what the process is to say
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    _, store, fast, slow = sys.argv
-    uvloop.run(serve(int(store), (int(fast), int(slow))))
+    _, store, fast, slow, port = sys.argv
+    uvloop.run(serve(int(store), (int(fast), int(slow)), int(port)))

@@ -36,6 +36,15 @@ def figures(found: Sequence[Figure]) -> Iterator[str]:
         yield f"| {goal.name} | {limits} | {one.value:.2f}{goal.unit} | {spread} | {verdict} |"
 
 
+def control(found: Figure | None) -> Iterator[str]:
+    """What two workers are to be held against."""
+    if found is None:
+        return
+    yield "\nTwo workers share one core here, and each has as many connections as the one that they are compared with."
+    yield f"The thin aiohttp service as two processes on one port, compared in the same way: {found.value:.2f}"
+    yield f"({min(found.values):.2f} to {max(found.values):.2f})."
+
+
 def cells(samples: Mapping[Cell, Sequence[Sample]]) -> Iterator[str]:
     yield "| asked | request | vendor proves by | connections | CPU µs | p50 ms | p99 ms | requests a second |"
     yield "|---|---|---|---|---|---|---|---|"
