@@ -20,6 +20,8 @@ class Ear(Wire):
         super().__init__()
         self._told: list[bytes] = []
         self._stir = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
         self._silent = 0.0
 
     async def listen(self, pattern: str, *, within: float) -> None:
@@ -33,16 +35,32 @@ class Ear(Wire):
         when no more can come."""
         if not self._told and not self.lost:
             self._stir.clear()
-            try:
-                async with asyncio.timeout(within):
-                    await self._stir.wait()
+            self._stir_in(within)
+            await self._stir.wait()
+            if self._told or self.lost:
                 self._silent = 0.0
-            except TimeoutError:
+            else:
                 await self._are_you_there(within)
         if self.lost and not self._told:
             raise ConnectionLost("the connection has ended")
         told, self._told = self._told, []
         return told
+
+    def _stir_in(self, seconds: float) -> None:
+        """If nothing else does. Where much is told the timer is left as it is, and set anew when it is over."""
+        self._until = self._loop.time() + seconds
+        if self._timer is not None and self._timer.when() > self._until:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._until, self._over)
+
+    def _over(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._over)
+        else:
+            self._stir.set()
 
     async def _are_you_there(self, seconds: float) -> None:
         """A connection that somebody in between has forgotten says nothing, either."""
@@ -61,4 +79,6 @@ class Ear(Wire):
 
     def _lose(self, reason: str) -> None:
         super()._lose(reason)
+        if self._timer is not None:
+            self._timer.cancel()
         self._stir.set()

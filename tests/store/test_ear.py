@@ -59,6 +59,18 @@ async def test_silence_is_no_end(tmp_path: Path) -> None:
         assert await _heard(ear, 1) == [b"late"]
 
 
+async def test_who_has_less_patience_is_told_sooner(tmp_path: Path) -> None:
+    """However long was waited before, and however much was heard meanwhile."""
+    async with single(tmp_path) as server, listening(server) as ear:
+        for within in (0.05, 0.02):
+            hearing = asyncio.ensure_future(ear.heard(within=LONG))
+            await asyncio.sleep(0)
+            await server.ask("PUBLISH", "news", "word")
+            assert await hearing == [b"word"]
+            async with asyncio.timeout(LONG / 2):
+                assert await ear.heard(within=within) == []
+
+
 async def test_a_server_that_is_silent_for_long_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is there goes on telling; one that does not answer is gone, though the connection stands."""
     monkeypatch.setattr(ear_module, "ASKED_SECONDS", 0.01)
