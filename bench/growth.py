@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bench.subject import Subject
 
 SMALLEST, MIDDLE = 10, 1_000
-LOADING_SECONDS = 240.0
+LOADING_SECONDS = 600.0
 AT_ONCE = 8
 LOADING_AT_ONCE = 8  # no more than a gateway that gets a part of a core only can answer in time
 CHUNK = 500

@@ -93,7 +93,7 @@ def _places() -> dict[str, Place]:
         add(f"commit.{step}", "gateway.store.redis:RedisStore.commit", *both, only=_step(step))
         add(f"commit.{step}", "gateway.store.wire:Wire._write", When.SENT, only=_packed(f".{step}\r\n".encode()))
     add("commit.healed", "gateway.store.redis:RedisStore.commit", *both, only=_healed)
-    for name in ("claim", "loosen", "release", "lease", "due", "entries", "trail", "load"):
+    for name in ("claim", "loosen", "release", "queues", "entries", "trail", "load"):
         add(name, f"gateway.store.redis:RedisStore.{name}", *both)
     add("journal.note", "gateway.audit.segments:Segments.append", *both, only=_notes)
     add("journal.written", "gateway.audit.segments:Segments._write", When.AFTER, only=_notes)

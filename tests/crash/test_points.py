@@ -87,10 +87,8 @@ STORIES: dict[Story, dict[str, tuple[int, ...]]] = {
     Story.RECOVERY: {
         "journal.recall.before": (1,),
         "journal.recall.after": (1,),
-        "lease.before": (1,),
-        "lease.after": (1, 64),
-        "due.before": (1,),
-        "due.after": (1,),
+        "queues.before": (1, 8),
+        "queues.after": (1, 8),
         "load.before": (1,),
         "load.after": (1,),
         "commit.abandoned.before": (1,),
