@@ -50,6 +50,6 @@ class Plan:
         return [heat for heat in heats.values() if heat.names]
 
 
-WHOLE = Plan(rounds=7, share=1.0, largest=100_000, asked=200, scrapes=15, profiled=1_500)
+WHOLE = Plan(rounds=7, share=1.0, largest=100_000, asked=600, scrapes=15, profiled=1_500)
 QUICK = Plan(rounds=3, share=0.25, largest=2_000, asked=100, scrapes=5, profiled=400)
 SMOKE = Plan(rounds=1, share=0.0, largest=10, asked=8, scrapes=1, profiled=8, whole=False, most=4)

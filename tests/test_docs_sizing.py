@@ -10,7 +10,7 @@ from readme import PAGES
 
 PAGE = PAGES["docs/sizing.md"]
 SECONDS_A_DAY = 86_400
-PODS_CALLS = 250
+PODS_CALLS = 70
 KB_AN_ENTRY = 1.12
 
 
