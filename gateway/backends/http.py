@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from http.cookies import BaseCookie
     from xml.etree.ElementTree import Element
 
+    from aiohttp.connector import Connection
     from aiohttp.streams import StreamReader
+    from aiohttp.tracing import Trace
 
     from gateway.backends.settings import BackendSettings
 
@@ -245,9 +247,7 @@ class HttpClient:
         kept connection drops, and a command goes out once."""
         opened = self._open()
         session, data = opened.session, self._packed(request, opened)
-        if session.closed or session.connector is None:
-            raise RuntimeError("the client is closed")
-        connection = await session.connector.connect(opened.asked, traces=[Steps(attempt, session)], timeout=_UNTIMED)
+        connection = await self._connection(opened, attempt)
         try:
             head, content = await wire.answered(connection, data, attempt, method=request.method)
         except BaseException:
@@ -261,6 +261,20 @@ class HttpClient:
         finally:
             connection.release()  # and closed where the answer was not read to its end
         return HttpReply(status=head.code, headers=head.headers, body=body)
+
+    async def _connection(self, opened: _Opened, attempt: Attempt) -> Connection:
+        """One on which nothing was said since it was used last: an answer that nobody asked for would be taken for that
+        to the next command, and would be evidence."""
+        session = opened.session
+        if session.closed or session.connector is None:
+            raise RuntimeError("the client is closed")
+        for _ in range(self._settings.max_connections + 1):
+            steps: list[Trace] = [Steps(attempt, session)]
+            connection = await session.connector.connect(opened.asked, traces=steps, timeout=_UNTIMED)
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise NotSent(Fault.CONNECTION_FAILED)
 
     def _packed(self, request: HttpRequest, opened: _Opened) -> bytes:
         headers = {**opened.headers, **_headers(request)}

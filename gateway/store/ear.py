@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 
-from gateway.store.wire import Wire
+from gateway.store.wire import ROUNDED_SECONDS, Wire
 
 ASKED_SECONDS = 5.0  # of silence, then it is asked whether it is there
 
@@ -21,7 +22,7 @@ class Ear(Wire):
         self._told: list[bytes] = []
         self._stir = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._until = 0.0
+        self._until, self._next = 0.0, math.inf
         self._silent = 0.0
 
     async def listen(self, pattern: str, *, within: float) -> None:
@@ -49,16 +50,18 @@ class Ear(Wire):
     def _stir_in(self, seconds: float) -> None:
         """If nothing else does. Where much is told the timer is left as it is, and set anew when it is over."""
         self._until = self._loop.time() + seconds
-        if self._timer is not None and self._timer.when() > self._until:
+        if self._until < self._next:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._until, self._over)
+        self._timer, self._next = self._loop.call_at(self._until + ROUNDED_SECONDS, self._over), self._until
 
     def _over(self) -> None:
-        self._timer = None
+        self._timer, self._next = None, math.inf
         if self._loop.time() < self._until:
-            self._timer = self._loop.call_at(self._until, self._over)
+            self._arm()
         else:
             self._stir.set()
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NOT_OURS = 0
 
-_NOTHING = Queue(ours=True, whole=True)
+OTHERS = Queue(ours=False, whole=True)
+_UNASKED = Queue(ours=True, whole=False)
 
 
 def command(numbers: Sequence[int], asked: Asked) -> Command:
@@ -27,6 +28,10 @@ def command(numbers: Sequence[int], asked: Asked) -> Command:
     return ("FCALL", "rgw_v2_queues", len(names), *names, *words)
 
 
+def due(number: int, asked: Asked) -> Command:
+    return ("ZRANGE", keys.due(number), 0, asked.until, "BYSCORE", "LIMIT", 0, asked.most)
+
+
 def read(numbers: Sequence[int], answers: list[object], asked: Asked) -> dict[int, Queue]:
     """One that cannot be read is left out."""
     each = zip(numbers, answers, strict=True)
@@ -34,9 +39,13 @@ def read(numbers: Sequence[int], answers: list[object], asked: Asked) -> dict[in
 
 
 def _queue(answer: object, most: int) -> Queue:
-    if isinstance(answer, list) and answer:
-        return Queue(ours=True, whole=len(answer) < most, keys=tuple(map(keys.call_key, answer)))
-    return _NOTHING if isinstance(answer, list) else Queue(ours=answer != NOT_OURS, whole=answer == NOT_OURS)
+    if isinstance(answer, list):
+        return ours(answer, most)
+    return OTHERS if answer == NOT_OURS else _UNASKED
+
+
+def ours(members: list[bytes], most: int) -> Queue:
+    return Queue(ours=True, whole=len(members) < most, keys=tuple(map(keys.call_key, members)))
 
 
 def is_split(error: StoreUnavailable) -> bool:

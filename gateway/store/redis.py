@@ -44,6 +44,7 @@ _T = TypeVar("_T")
 _log = structlog.stdlib.get_logger("store")
 
 COMMIT = "rgw_v2_commit"
+LEASE = "rgw_v2_lease"
 OPEN_SECONDS = 5.0
 TRIES = 3
 PROBE_KEPT_SECONDS = 3_600
@@ -146,12 +147,24 @@ class RedisStore:
         return [[number] for number in numbers] if self._split else [numbers]
 
     async def queues(self, numbers: Sequence[int], asked: Asked, *, within: float) -> Mapping[int, Queue]:
+        if self._split:
+            return {number: await self._queue(number, asked, within) for number in numbers}
         try:
             (answers,) = await self._send(within, numbers[0], queues.command(numbers, asked))
         except StoreUnavailable as error:
-            self._split = self._split or queues.is_split(error)
+            self._split = queues.is_split(error)
             raise
         return queues.read(numbers, answers, asked)
+
+    async def _queue(self, number: int, asked: Asked, within: float) -> Queue:
+        """A command for each key: while a slot is on its way to another server there is no other way to be told of one
+        that is there and of one that is not."""
+        if number in asked.to_take:
+            words = asked.owner, asked.lease_ms
+            if not await self._call(within, (number, keys.lease(number)), LEASE, *words):
+                return queues.OTHERS
+        (members,) = await self._send(within, number, queues.due(number, asked))
+        return queues.ours(members, asked.most)
 
     async def claim(self, target: str, key: CallKey, *, within: float) -> Claims:
         place = keys.spread("target", target)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Command = tuple[str | bytes | int, ...]
 
 SILENT_SECONDS = 1.0
+ROUNDED_SECONDS = 0.001  # the loop may wake up so much earlier than it was told to, and would be told again and again
 MOST_WAITING = 16_384  # more than any server leaves unanswered for a second and is still of use
 
 _NOTHING_YET = object()
@@ -79,7 +80,7 @@ class _Limits:
 
     def _arm(self, end: float) -> None:
         self._disarm()
-        self._timer, self._next = self._loop.call_at(end, self._look), end
+        self._timer, self._next = self._loop.call_at(end + ROUNDED_SECONDS, self._look), end
 
     def _disarm(self) -> None:
         if self._timer is not None:

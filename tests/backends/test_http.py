@@ -223,6 +223,29 @@ async def test_a_command_goes_out_once_when_a_kept_connection_drops(method: str)
         assert (len(server.requests), server.connections) == (2, 1)
 
 
+async def test_an_answer_that_nobody_asked_for_answers_nothing() -> None:
+    """A vendor says on a connection that nobody uses just then that the call is muted: that is not the answer to the
+    next command, which goes out once, on another connection."""
+    said, connections = asyncio.Event(), []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer("200 OK", body=b'{"connection":%d}' % len(connections)))
+        await asyncio.sleep(0.02)
+        writer.write(answer("200 OK", body=b'{"muted":true}'))
+        said.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as http:
+        await http.exchange(GET, deadline=soon())
+        await said.wait()
+        await asyncio.sleep(0.02)
+        reply = await http.exchange(HttpRequest(method="POST"), deadline=soon())
+        assert (reply.body, len(connections)) == (b'{"connection":2}', 2)
+
+
 # What comes back
 
 

@@ -188,8 +188,11 @@ async def test_a_slot_on_its_way_is_asked_for(place: Place, store: RedisStore) -
     names = Keys(key)
     step = change(key, "op1")
     known = stored(step, await commit(store, step))
+    queue = Asked(owner="one", to_take={1}, lease_ms=60_000, until=2**42, most=9, enough=9)
     await _migrating(source, target)
+    assert await store.queues([1], queue, within=5) == {1: Queue(ours=True, whole=True, keys=(key,))}
     await source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 2000, "KEYS", names.trail, names.sequence)
+    assert await store.queues([1], queue, within=5) == {1: Queue(ours=True, whole=True, keys=(key,))}
     with pytest.raises(StoreUnavailable, match="TryAgain"):
         await store.commit(change(key, "op2", known), within=5)
     assert await source.client.llen(names.index) == 1

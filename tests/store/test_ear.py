@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 from redis.exceptions import NoPermissionError, RedisError
 from servers import single
 
 from gateway.store import ear as ear_module
 from gateway.store.address import Access, Place
 from gateway.store.contract import StoreUnavailable
+from gateway.store.ear import Ear
 from gateway.store.node import Node
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from servers import Server
-
-    from gateway.store.ear import Ear
 
 LONG = 10.0
 
@@ -69,6 +69,19 @@ async def test_who_has_less_patience_is_told_sooner(tmp_path: Path) -> None:
             assert await hearing == [b"word"]
             async with asyncio.timeout(LONG / 2):
                 assert await ear.heard(within=within) == []
+
+
+def test_who_has_hardly_any_patience_is_told_on_the_loop_that_serves() -> None:
+    """Which has no timers for less than half a millisecond."""
+
+    async def wait() -> None:
+        ear = Ear()
+        for seconds in (LONG, 0.0003, 0.0001, 0.0):
+            ear._stir_in(seconds)
+        async with asyncio.timeout(LONG / 2):
+            await ear._stir.wait()
+
+    uvloop.run(wait())
 
 
 async def test_a_server_that_is_silent_for_long_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 from redis.exceptions import RedisError
 from servers import single
 from steps import change
@@ -18,7 +19,7 @@ from gateway.model import CallKey
 from gateway.store.address import Access, Place
 from gateway.store.contract import Committed, StoreUnavailable
 from gateway.store.redis import RedisStore
-from gateway.store.wire import Wire, wired
+from gateway.store.wire import Wire, _Limits, wired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -252,6 +253,30 @@ async def test_each_waits_as_long_as_it_wants_to(tmp_path: Path) -> None:
         wire.connection_lost(None)
         with pytest.raises(RedisError):
             await blocked
+
+
+class _Counted(_Limits):
+    looks = 0
+
+    def _look(self) -> None:
+        self.looks += 1
+        super()._look()
+
+
+def test_a_clock_of_milliseconds_is_not_looked_at_again_and_again() -> None:
+    """The loop that serves rounds to them: it wakes up before a limit that lies between two."""
+
+    async def wait() -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+        limits, futures = _Counted(loop), [loop.create_future() for _ in range(40)]
+        for number, future in enumerate(futures):
+            limits.put(future, 0.02 + number * 0.0013)
+        told = await asyncio.gather(*futures, return_exceptions=True)
+        return limits.looks, sum(isinstance(one, StoreUnavailable) for one in told)
+
+    looks, told = uvloop.run(wait())
+    assert told == 40
+    assert looks <= 2 * told
 
 
 async def test_a_reply_that_nobody_asked_for_ends_it(tmp_path: Path) -> None:
