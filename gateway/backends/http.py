@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from http.cookies import BaseCookie
     from xml.etree.ElementTree import Element
 
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
     from aiohttp.streams import StreamReader
     from aiohttp.tracing import Trace
@@ -247,9 +248,9 @@ class HttpClient:
         kept connection drops, and a command goes out once."""
         opened = self._open()
         session, data = opened.session, self._packed(request, opened)
-        connection = await self._connection(opened, attempt)
+        connection, protocol = await self._connected(opened, attempt)
         try:
-            head, content = await wire.answered(connection, data, attempt, method=request.method)
+            head, content = await wire.answered(protocol, data, attempt, method=request.method)
         except BaseException:
             connection.close()
             raise
@@ -262,7 +263,7 @@ class HttpClient:
             connection.release()  # and closed where the answer was not read to its end
         return HttpReply(status=head.code, headers=head.headers, body=body)
 
-    async def _connection(self, opened: _Opened, attempt: Attempt) -> Connection:
+    async def _connected(self, opened: _Opened, attempt: Attempt) -> tuple[Connection, ResponseHandler]:
         """One on which nothing was said since it was used last: an answer that nobody asked for would be taken for that
         to the next command, and would be evidence."""
         session = opened.session
@@ -271,8 +272,9 @@ class HttpClient:
         for _ in range(self._settings.max_connections + 1):
             steps: list[Trace] = [Steps(attempt, session)]
             connection = await session.connector.connect(opened.asked, traces=steps, timeout=_UNTIMED)
-            if connection.protocol is not None and not connection.protocol.should_close:
-                return connection
+            protocol = connection.protocol
+            if protocol is not None and not protocol.should_close:
+                return connection, protocol
             connection.close()
         raise NotSent(Fault.CONNECTION_FAILED)
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp.client_proto import ResponseHandler
-    from aiohttp.connector import Connection
     from aiohttp.http_parser import RawResponseMessage
     from aiohttp.streams import StreamReader
 
@@ -52,14 +51,11 @@ def packed(method: str, target: str, headers: Mapping[str, str], *, cookie: str 
 
 
 async def answered(
-    connection: Connection, data: bytes, attempt: Attempt, *, method: str
+    protocol: ResponseHandler, data: bytes, attempt: Attempt, *, method: str
 ) -> tuple[RawResponseMessage, StreamReader]:
     """Send `data`; when status and headers of the answer are there, these and where its body will be.
 
     `Unconfirmed` for what is no HTTP; whatever else goes wrong comes as aiohttp has it."""
-    protocol = connection.protocol
-    if protocol is None:  # pragma: no cover -- it was made or found just now; the type cannot say it
-        raise aiohttp.ClientConnectionError
     protocol.set_response_params(skip_payload=method == hdrs.METH_HEAD, read_until_eof=True, auto_decompress=False)
     sent(protocol, data, attempt)
     try:

@@ -74,14 +74,14 @@ async def test_who_has_less_patience_is_told_sooner(tmp_path: Path) -> None:
 def test_who_has_hardly_any_patience_is_told_on_the_loop_that_serves() -> None:
     """Which has no timers for less than half a millisecond."""
 
-    async def wait() -> None:
+    async def wait() -> bool:
         ear = Ear()
         for seconds in (LONG, 0.0003, 0.0001, 0.0):
             ear._stir_in(seconds)
         async with asyncio.timeout(LONG / 2):
-            await ear._stir.wait()
+            return await ear._stir.wait()
 
-    uvloop.run(wait())
+    assert uvloop.run(wait())
 
 
 async def test_a_server_that_is_silent_for_long_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
